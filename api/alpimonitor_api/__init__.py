@@ -1,0 +1,1 @@
+"""The hydrology API of an alpine catchment: tables, routes, ingestion."""

@@ -1,0 +1,1 @@
+"""Ingestion of live measurements from LINDAS."""

@@ -1,0 +1,124 @@
+"""`alpimonitor ingest`: one pass, or a process of its own that ingests on schedule."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alpimonitor_api import logs
+from alpimonitor_api.ingest.lindas import ATTRIBUTION
+from alpimonitor_api.ingest.run import Outcome, Pass
+from alpimonitor_api.ingest.schedule import IngestionSchedule, ingestion
+from alpimonitor_api.ingest.source import FileSource, HttpSource
+from alpimonitor_api.settings import Settings, SettingsError, load
+
+EXIT_CODES = {
+    Outcome.SUCCESS: 0,
+    Outcome.PARTIAL: 0,
+    Outcome.ANOTHER_RUNNING: 0,
+    Outcome.FAILURE: 1,
+    Outcome.DATABASE_UNREACHABLE: 5,
+}
+USAGE = 2
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def root() -> None:
+    """Fetch live measurements from LINDAS, or read them from a file.
+
+    Needs DATABASE_URL. LINDAS_ENDPOINT names another SPARQL endpoint, LINDAS_ARCHIVE_DIR the folder that
+    keeps the raw payloads, INGESTION_SCHEDULE the minutes between passes.
+    """
+
+
+@app.command()
+def once(
+    file: Annotated[
+        Path | None, typer.Option(help="Read this payload, plain or gzip, instead of asking LINDAS.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run as one JSON object.")] = False,
+) -> None:
+    """Do one pass.
+
+    \b
+    Examples:
+      alpimonitor ingest once
+      alpimonitor ingest once --file 2026-04-20T2120.json --json
+
+    Exit codes: 0 done, also in part, or another ingestion is running; 1 failed; 2 settings; 5 database
+    unreachable.
+    """
+    settings = settings_or_exit()
+    source = HttpSource(settings.lindas_endpoint) if file is None else FileSource(file)
+    done = ingestion(settings, source).run()
+    typer.echo(as_json_text(done) if as_json else as_sentence(done))
+    raise typer.Exit(EXIT_CODES[done.outcome])
+
+
+@app.command()
+def run() -> None:
+    """Ingest at once and then on schedule, until SIGTERM or an interrupt.
+
+    \b
+    Example:
+      INGESTION_SCHEDULE=10 alpimonitor ingest run
+
+    Beside an API that has INGESTION_ENABLED=true it does no harm: they take turns.
+    """
+    settings = settings_or_exit()
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    schedule = IngestionSchedule(settings)
+    schedule.start()
+    asked_to_stop.wait()
+    schedule.stop()
+
+
+def settings_or_exit() -> Settings:
+    try:
+        settings = load()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def as_json_text(done: Pass) -> str:
+    """The outcome, and the columns of ingestion_run; those are absent while another ingestion was running."""
+
+    def written(value: object) -> str:
+        return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+
+    document = {
+        "outcome": done.outcome.value,
+        "reason": done.reason.value if done.reason is not None else None,
+        "recorded": done.recorded,
+        "attribution": ATTRIBUTION,
+        **(asdict(done.run) if done.run is not None else {}),
+    }
+    return json.dumps(document, default=written, ensure_ascii=False)
+
+
+def as_sentence(done: Pass) -> str:
+    if done.run is None:
+        return "another ingestion is running; nothing was done"
+    run = done.run
+    if done.outcome in (Outcome.FAILURE, Outcome.DATABASE_UNREACHABLE):
+        return f"failed: {run.error_message}"
+    skipped = f"; {run.error_message}" if run.error_message is not None else ""
+    return (
+        f"{done.outcome.value}: {run.stations_seen_count} LIVE stations seen, "
+        f"{run.measurements_created_count} measurements new, {run.measurements_updated_count} updated"
+        f"{skipped}\n{ATTRIBUTION}"
+    )

@@ -1,0 +1,61 @@
+"""Log lines on stderr: a sentence with fields beside it, plain for people or JSON for a collector."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from alpimonitor_api.settings import LogFormat, LogLevel
+from alpimonitor_api.times import utc_text
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+"""What every record carries; everything else was given as `extra`."""
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _OWN}
+
+
+def _at(record: logging.LogRecord) -> str:
+    return utc_text(datetime.fromtimestamp(record.created, UTC))
+
+
+class PlainFormatter(logging.Formatter):
+    """`2026-04-20T20:20:00.123456Z WARNING alpimonitor_api.database: a sentence (action=…, reason=…)`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_at(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        fields = _fields(record)
+        if fields:
+            line += " (" + ", ".join(f"{name}={value}" for name, value in fields.items()) + ")"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """An object a line: at, level, logger, message, the fields, and exception where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            **_fields(record),
+            "at": _at(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(level: LogLevel, form: LogFormat) -> None:
+    """Send every line of this process to stderr in this form; for a composition root to call once."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else PlainFormatter())
+    logging.basicConfig(level=level.value, handlers=[handler], force=True)
+    # They tell of each step and each request at INFO: that is what DEBUG is for.
+    for chatty in ("uvicorn", "httpx", "httpcore", "psycopg", "asyncio"):
+        heard = level.value if level in (LogLevel.DEBUG, LogLevel.ERROR, LogLevel.CRITICAL) else "WARNING"
+        logging.getLogger(chatty).setLevel(heard)

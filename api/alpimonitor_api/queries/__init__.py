@@ -1,0 +1,1 @@
+"""Statements, one module a resource, beside the route that uses them."""

@@ -1,0 +1,128 @@
+"""`python -m alpimonitor_api.server`: serves the API, and runs its ingestion beside it.
+
+Exit codes: 0 after SIGTERM, 1 when it could not start (the log says why), 2 when the settings or the address
+cannot be used, 130 after an interrupt. It starts without its database and answers 503 until there is one;
+waiting and migrating is what `alpimonitor boot` does before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+import uvicorn
+
+from alpimonitor_api import logs
+from alpimonitor_api.app import create_app
+from alpimonitor_api.services import Background
+from alpimonitor_api.settings import LogLevel, Settings, SettingsError, load
+
+logger = logging.getLogger("alpimonitor_api.server")
+
+FAILED = 1
+UNUSABLE = 2
+INTERRUPTED = 130
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted; the kernel caps it."""
+
+LAST_ANSWERS_SECONDS = 10
+"""How long answers on their way may take after SIGTERM."""
+
+
+class AddressUnusable(Exception):
+    """HOST and PORT cannot be listened on. The text is for the operator."""
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bound and listening before anything else starts. Raises AddressUnusable, saying what to do."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        # Not socket.create_server: its sockets do not name their protocol, so that asyncio leaves Nagle's
+        # algorithm on, and every answer waits 40 ms for the client's acknowledgement.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise AddressUnusable(
+            f"cannot listen on HOST={host} PORT={port}: {why}. Stop what uses this address, or set HOST to "
+            "one of this machine's addresses and PORT to a free port."
+        ) from error
+    return listener
+
+
+def ingestion(settings: Settings) -> Background | None:
+    """The schedule that fetches measurements, imported only where it is wanted."""
+    if not settings.ingestion_enabled:
+        return None
+    from alpimonitor_api.ingest.schedule import IngestionSchedule
+
+    return IngestionSchedule(settings)
+
+
+def serve(settings: Settings, listener: socket.socket) -> bool:
+    """Answer until SIGTERM or an interrupt, the last answers finished. False: it could not even start."""
+    config = uvicorn.Config(
+        create_app(settings, background=ingestion(settings)),
+        lifespan="on",
+        log_config=None,
+        # A line a request costs a tenth of the answers.
+        access_log=settings.log_level is LogLevel.DEBUG,
+        server_header=False,
+        # Who the client is said to be counts only from a proxy that was named.
+        proxy_headers=False,
+        timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if listener.family is socket.AF_INET6 else host
+    logger.info("The API listens on http://%s:%s", shown, port, extra={"action": "listening"})
+    server = uvicorn.Server(config)
+    try:
+        asyncio.run(server.serve(sockets=[listener]))
+    finally:
+        if server.started:
+            logger.info("The API has stopped", extra={"action": "stopped"})
+    return server.started
+
+
+def terminated(*_: object) -> NoReturn:
+    """SIGTERM is how a server is meant to end."""
+    raise SystemExit(0)
+
+
+def main() -> int:
+    """Returns the exit code."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"alpimonitor-api: the settings cannot be used.\n{error}\n")
+        return UNUSABLE
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        listener = listening_socket(settings.host, settings.port)
+    except AddressUnusable as error:
+        logger.critical("The API %s", error, extra={"action": "address_unusable"})
+        return UNUSABLE
+    # uvicorn takes the signal over, finishes the last answers and then raises it again.
+    signal.signal(signal.SIGTERM, terminated)
+    try:
+        with listener:
+            return 0 if serve(settings, listener) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

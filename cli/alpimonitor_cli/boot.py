@@ -1,0 +1,204 @@
+"""`alpimonitor boot`, the API's entry point: wait for the database, migrate, seed if asked, serve.
+
+Lines begin with `[boot]` and go to stderr. Waiting is bounded; a failed migration is fatal; a failed seed is
+a warning. The server replaces this process, so that signals reach it, and starts without the credentials of
+the owner, the seed and the watchdog.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from alpimonitor_seed.target import Target, UnusableUrl, from_environment, is_local
+
+DEFAULT_WAIT = 60.0  # seconds
+SEED_DEADLINE = 300  # seconds
+USAGE, UNREACHABLE, MIGRATION_FAILED = 2, 5, 6
+SERVER = (sys.executable, "-m", "alpimonitor_api.server")
+SEED = (sys.executable, "-m", "alpimonitor_cli.main", "seed", "--mode", "missing")
+
+# What the server has no use for and so must not be able to lose: the credentials of other roles, and the
+# permission to seed production, which belongs to one command.
+NOT_FOR_THE_SERVER = re.compile(r"OWNER_DATABASE_URL|SEED_DATABASE_URL|WATCHDOG_\w*URL|ALLOW_PROD_SEED")
+NOT_FOR_THE_SEED = re.compile(r"OWNER_DATABASE_URL|WATCHDOG_\w*URL")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+class Unusable(Exception):
+    """A setting cannot be used. The text names it and says what to do."""
+
+
+@app.command(
+    epilog="Exit codes: 0 prepared; 2 settings; 5 database unreachable, or it refuses the credentials; "
+    "6 migration failed; otherwise the server's."
+)
+def main(
+    prepare: Annotated[bool, typer.Option("--prepare", help="Stop before the server is started.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Only start the server.")] = False,
+) -> None:
+    """Wait for the database, migrate, seed if SEED_ON_BOOT=true, then become the API server.
+
+    Migrates as OWNER_DATABASE_URL and seeds as SEED_DATABASE_URL; both fall back to DATABASE_URL. Waits
+    BOOT_WAIT_SECONDS (60) for the database.
+
+    \b
+    Examples:
+      alpimonitor boot                       everything, then serve
+      alpimonitor boot --prepare             wait, migrate, seed; for a job that holds the owner's credentials
+      alpimonitor boot --serve               serve; for a container that never sees them
+      SEED_ON_BOOT=true alpimonitor boot     also insert the fixtures that are missing
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    if prepare and serve:
+        _fail(USAGE, "--prepare and --serve exclude each other: without both, boot does everything")
+    if not serve:
+        _prepare(os.environ, serving=not prepare)
+    if not prepare:
+        _become_the_server(os.environ)
+
+
+def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
+    """As process 1 of a container there is no default action: without this, SIGTERM would be ignored."""
+    say(f"stopped by {signal.Signals(signum).name}")
+    raise SystemExit(128 + signum)
+
+
+def _prepare(environ: Mapping[str, str], *, serving: bool) -> None:
+    try:
+        seconds = _wait_seconds(environ)
+        owner = from_environment(environ, "OWNER_DATABASE_URL")
+        targets = [owner]
+        # The server's own credentials are tried now, rather than at the first request.
+        if not owner.fell_back and (serving or environ.get("DATABASE_URL")):
+            targets.append(from_environment(environ, "DATABASE_URL"))
+    except (UnusableUrl, Unusable) as error:
+        _fail(USAGE, str(error))
+    if owner.fell_back and not is_local(owner):
+        say("warning: OWNER_DATABASE_URL is not set, so this migrates as the role of DATABASE_URL:")
+        say("warning: give the owner a role of its own, and the API one that can neither drop nor truncate")
+    for target in targets:
+        _wait(target, seconds)
+    _migrate(owner, environ)
+    _seed(environ)
+
+
+def _wait_seconds(environ: Mapping[str, str]) -> float:
+    text = environ.get("BOOT_WAIT_SECONDS", "").strip()
+    if not text:
+        return DEFAULT_WAIT
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise Unusable(f"BOOT_WAIT_SECONDS is {text!r}: set it to a number of seconds, such as 60")
+    return float(text)
+
+
+def _wait(target: Target, seconds: float) -> None:
+    from alpimonitor_cli.wait import Refused, TimedOut, wait_for
+
+    say(f"waiting for the database {target} as {target.variable} names it, at most {seconds:g} s")
+    try:
+        wait_for(
+            target,
+            seconds=seconds,
+            pause=_pause,
+            on_waiting=lambda said: say(f"not yet: {said}"),
+        )
+    except Refused as error:
+        _fail(UNREACHABLE, f"{target.variable}: {error}")
+    except TimedOut as error:
+        _fail(
+            UNREACHABLE,
+            f"{target.variable}: the database {target} did not answer within {seconds:g} s: {error}. "
+            "Start it, correct the URL, or raise BOOT_WAIT_SECONDS",
+        )
+    say("the database answers")
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _migrate(owner: Target, environ: Mapping[str, str]) -> None:
+    from alpimonitor_cli import migrate
+
+    wanted = environ.get("DEPLOYMENT_ENVIRONMENT", "").strip() or None
+    try:
+        migrated = migrate.upgrade(owner.url, environment=wanted)
+    except migrate.EnvironmentUnusable as error:
+        _fail(USAGE, str(error))
+    except migrate.Unreachable as error:
+        _fail(UNREACHABLE, f"{owner.variable}: {error}")
+    except migrate.MigrationFailed as error:
+        _fail(MIGRATION_FAILED, f"migration failed, the database is as it was: {error}")
+    if migrated.changed:
+        say(f"migrated from {migrated.before or 'empty'} to {migrated.after}")
+    else:
+        say(f"schema is at {migrated.after}, nothing to migrate")
+    if wanted and wanted != migrated.environment:
+        say(
+            f"warning: DEPLOYMENT_ENVIRONMENT is {wanted}, but this database says: {migrated.environment}. "
+            "Is it the one you mean?"
+        )
+
+
+def _seed(environ: Mapping[str, str]) -> None:
+    """Seed in a process of its own, which alone is allowed to; its failure is a warning."""
+    switch = environ.get("SEED_ON_BOOT", "")
+    if environ.get("ALLOW_PROD_SEED"):
+        say(
+            "warning: ALLOW_PROD_SEED is set for this whole process: remove it, it belongs to single commands"
+        )
+    if switch.strip().lower() != "true":
+        say(f"seed skipped: SEED_ON_BOOT is {repr(switch) if switch else 'not set'}, only true seeds")
+        return
+    allowed = {name: value for name, value in environ.items() if not NOT_FOR_THE_SEED.fullmatch(name)}
+    try:
+        child = subprocess.run(
+            SEED,
+            env={**allowed, "ALLOW_PROD_SEED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SEED_DEADLINE,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        say(
+            f"warning: the seed took longer than {SEED_DEADLINE} s and was stopped; the API starts without it"
+        )
+        return
+    for line in child.stdout.splitlines():
+        say(f"seed: {line}")
+    if child.returncode:
+        say(f"warning: the seed failed (exit {child.returncode}), see above; the API starts without it")
+
+
+def _become_the_server(environ: Mapping[str, str]) -> NoReturn:
+    kept = {name: value for name, value in environ.items() if not NOT_FOR_THE_SERVER.fullmatch(name)}
+    say("starting the server")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(SERVER[0], SERVER, kept)  # noqa: S606 - no shell is meant
+
+
+def say(text: str) -> None:
+    """A line of the boot."""
+    print(f"[boot] {text}", file=sys.stderr, flush=True)
+
+
+def _fail(code: int, text: str) -> NoReturn:
+    for line in text.splitlines():
+        say(f"fatal: {line}")
+    raise SystemExit(code)

@@ -1,0 +1,1 @@
+"""Rehearsals of incidents: embedded PostgreSQL, LINDAS simulator, pager, scenarios, demo."""

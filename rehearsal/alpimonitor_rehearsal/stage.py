@@ -1,0 +1,231 @@
+"""The stage of a demo: a database, the API, the sidecar, and the outside world, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alpimonitor_api.tables import OPERATIONAL_TABLES
+from alpimonitor_rehearsal.outside import Addresses, Outside
+from alpimonitor_rehearsal.postgres import PostgresServer, free_port, running_postgres
+from alpimonitor_rehearsal.processes import Child, Processes, ProcessFailed, environment, python_module
+from alpimonitor_rehearsal.roles import (
+    API,
+    DATABASE,
+    OWNER,
+    SEEDER,
+    WATCHDOG,
+    Login,
+    create_database,
+    grant_watch,
+)
+from alpimonitor_rehearsal.scenarios import CONTEXT, OPERATOR
+from alpimonitor_rehearsal.sightings import STATION_FIELDS, Station
+from alpimonitor_rehearsal.story import NOTIFY, PAGE, Beat
+
+READY_WITHIN = 60.0  # seconds, for each process
+
+READ_BY_THE_SIDECAR = (*CONTEXT, *(table.name for table in OPERATIONAL_TABLES), "alembic_version")
+
+LIVE = "live"
+SIMULATED = "simulated"
+
+Tell = Callable[[Beat], None]
+
+
+class StageFailed(RuntimeError):
+    """The stage could not be set. The message says what was expected and what was seen instead."""
+
+
+@dataclass(frozen=True)
+class Props:
+    """What stands on the stage, for whoever wants to look or to break something."""
+
+    server: PostgresServer
+    processes: Processes
+    addresses: Addresses
+    outside: Outside
+    folder: Path
+    config: str  # the text of watchdog.toml
+
+    def ended(self) -> list[Child]:
+        """The processes that are gone and should not be."""
+        return [child for child in self.processes.children if child.exit_code is not None]
+
+    def psql(self, script: str) -> float:
+        """Run `script` with psql, as an operator with the owner's credentials would.
+
+        Returns the monotonic second of its exit. Raises StageFailed when psql does not succeed.
+        """
+        command = [
+            str(self.server.psql),
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--single-transaction",
+        ]
+        done = subprocess.run(
+            [*command, "--file=-"],
+            input=script,
+            capture_output=True,
+            text=True,
+            env=environment(self.folder, os.environ) | self.operator(),
+            check=False,
+        )
+        ended = time.monotonic()
+        if done.returncode != 0:
+            raise StageFailed(
+                f"psql was expected to exit 0, it exited {done.returncode}: {done.stderr.strip()}"
+            )
+        return ended
+
+    def operator(self) -> dict[str, str]:
+        """The settings of an operator's shell; the password is in a file that only its owner reads."""
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.server.port),
+            "PGUSER": OWNER,
+            "PGDATABASE": DATABASE,
+            "PGPASSFILE": str(self.folder / "pgpass"),
+            "PGAPPNAME": OPERATOR,
+        }
+
+    def psql_line(self) -> str:
+        """A line for another terminal that connects as the tables' owner."""
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.operator().items())
+        return f"{settings} {shlex.quote(str(self.server.psql))}"
+
+
+@contextlib.contextmanager
+def set_stage(folder: Path, *, lindas: str, config: str, tell: Tell) -> Iterator[Props]:
+    """Start everything and wait until the API serves what ingestion has seen and the sidecar watches.
+
+    `lindas` is `simulated`, `live` or the path of a payload; `config` is the text of watchdog.toml. Call it
+    from the main thread. Raises PostgresError, ProcessFailed or StageFailed.
+    """
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_postgres())
+        # It goes with its data directory; what it said may explain what went wrong.
+        stack.callback(_keep_log, server, folder)
+        tell(Beat(f"started {server.description} on 127.0.0.1:{server.port} (pid {server.pid})"))
+        processes = stack.enter_context(Processes(folder))
+        base = environment(folder, os.environ, internet=lindas == LIVE)
+
+        endpoint = {} if lindas == LIVE else {"LINDAS_ENDPOINT": _start_lindas(processes, base, lindas, tell)}
+        pager = processes.start("pager", python_module("alpimonitor_rehearsal.pager"), base)
+        pager_url = pager.announcement(deadline=READY_WITHIN)["url"]
+        tell(Beat(f"started a pager on {pager_url} (pid {pager.pid})"))
+
+        logins = create_database(server.url(), server.port)
+        _write_pgpass(folder, logins)
+        ingestion = {**endpoint, "LINDAS_ARCHIVE_DIR": str(folder / "archive")}
+        api_url = _start_api(processes, base | ingestion, logins, tell)
+
+        sidecar_url = f"http://127.0.0.1:{free_port()}"
+        addresses = Addresses(f"{api_url}/api/v1", sidecar_url, pager_url, server.url(DATABASE))
+        outside = stack.enter_context(Outside(addresses, CONTEXT))
+        props = Props(server, processes, addresses, outside, folder, config)
+        _wait_for_the_api(props)
+
+        grant_watch(logins[OWNER].url, READ_BY_THE_SIDECAR)
+        _start_sidecar(props, base | ingestion, logins, tell)
+        yield props
+
+
+def _start_lindas(processes: Processes, base: Mapping[str, str], lindas: str, tell: Tell) -> str:
+    arguments = [] if lindas == SIMULATED else ["--file", lindas]
+    child = processes.start("LINDAS", python_module("alpimonitor_rehearsal.simulator", *arguments), base)
+    url = child.announcement(deadline=READY_WITHIN)["url"]
+    what = "simulated" if lindas == SIMULATED else f"from {lindas}"
+    tell(Beat(f"started LINDAS, {what}, on {url} (pid {child.pid})"))
+    return url
+
+
+def _start_api(processes: Processes, base: Mapping[str, str], logins: Mapping[str, Login], tell: Tell) -> str:
+    settings = {
+        **base,
+        "DATABASE_URL": logins[API].url,
+        "OWNER_DATABASE_URL": logins[OWNER].url,
+        "SEED_DATABASE_URL": logins[SEEDER].url,
+        "SEED_ON_BOOT": "true",
+        "INGESTION_ENABLED": "true",
+        "PORT": "0",
+        # The demo looks many times a second, from one address.
+        "RATE_LIMIT": "1000000",
+    }
+    child = processes.start("API", python_module("alpimonitor_cli.main", "boot"), settings)
+
+    def listening() -> re.Match[str] | None:
+        return re.search(r"listens on (http://[\w.:]+)", child.logged())
+
+    url = child.until("say where it listens", listening, deadline=READY_WITHIN).group(1)
+    tell(Beat(f"started alpimonitor boot: the API on {url} (pid {child.pid})"))
+    return url
+
+
+def _wait_for_the_api(props: Props) -> None:
+    """Until it serves stations and ingestion has seen every LIVE one. Raises ProcessFailed or StageFailed."""
+    child = props.processes.children[-1]
+
+    def served() -> frozenset[Station] | None:
+        return props.outside.api().stations
+
+    stations = child.until("answer /stations", served, deadline=READY_WITHIN)
+    run = child.until("finish a run of ingestion", props.outside.ingestion, deadline=READY_WITHIN)
+    live = sum(station[STATION_FIELDS.index("dataSource")] == "LIVE" for station in stations)
+    if run["stationsSeenCount"] != live:
+        raise StageFailed(
+            f"expected: the first run of ingestion sees all {live} LIVE stations. Seen: "
+            f"{run['stationsSeenCount']}, status {run['status']}, {run['errorMessage'] or 'no error'}"
+        )
+
+
+def _start_sidecar(props: Props, base: Mapping[str, str], logins: Mapping[str, Login], tell: Tell) -> None:
+    config = props.folder / "watchdog.toml"
+    config.write_text(props.config, encoding="utf-8")
+    pager = props.addresses.pager.replace("http://", "json://")
+    settings = {
+        **base,
+        "WATCHDOG_CONFIG": str(config),
+        "WATCHDOG_STATE_DIR": str(props.folder / "watchdog"),
+        "WATCHDOG_LISTEN": props.addresses.sidecar.removeprefix("http://"),
+        "WATCHDOG_DATABASE_URL": logins[WATCHDOG].url,
+        "WATCHDOG_NOTIFY_URL": f"{pager}/{NOTIFY}",
+        "WATCHDOG_PAGE_URL": f"{pager}/{PAGE}",
+        "ALPIMONITOR_API_URL": props.addresses.api.removesuffix("/api/v1"),
+        # For the programs that the profile declares: the seed and one run of ingestion.
+        "SEED_DATABASE_URL": logins[SEEDER].url,
+        "DATABASE_URL": logins[API].url,
+    }
+    child = props.processes.start(
+        "sidecar", python_module("alpimonitor_cli.main", "watchdog", "run"), settings
+    )
+    tell(Beat(f"started alpimonitor watchdog run: its page on {props.addresses.sidecar} (pid {child.pid})"))
+
+    def watching() -> bool:
+        seen = props.outside.sidecar()
+        return props.outside.ready() and seen is not None and seen.up
+
+    child.until("get ready", watching, deadline=READY_WITHIN)
+
+
+def _write_pgpass(folder: Path, logins: Mapping[str, Login]) -> None:
+    descriptor = os.open(folder / "pgpass", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(logins[OWNER].pgpass)
+
+
+def _keep_log(server: PostgresServer, folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.copyfile(server.server_log, folder / "postgresql.log")
+
+
+__all__ = ["LIVE", "SIMULATED", "ProcessFailed", "Props", "StageFailed", "Tell", "set_stage"]

@@ -1,0 +1,1 @@
+"""Converges a database to the fixtures."""

@@ -1,0 +1,46 @@
+"""`./dev bench [NAME] [--json FILE]`: figures, each beside its comparison of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.benchmarks import detect, probe
+from tests.benchmarks.figures import Benchmark, document, table
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "detect": Benchmark(detect.run, "DELETE committed → notification received, by polling"),
+    "probe": Benchmark(probe.run, "one look at 9 and at 1,000 tables, beside SELECT 1 and count(*)"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="./dev bench",
+        description="Measure; without NAME, list what can be measured.",
+        epilog="example: ./dev bench probe --json probe.json",
+    )
+    parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
+    parser.add_argument("--runs", type=int, metavar="N", help="how often to measure (default: by benchmark)")
+    arguments = parser.parse_args()
+    if arguments.name is None:
+        for name, benchmark in sorted(BENCHMARKS.items()):
+            print(f"{name:8}  {benchmark.summary}")
+        return 0
+    if arguments.runs is not None and arguments.runs < 2:
+        parser.error("--runs: at least 2, a percentile needs several")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        parser.error(f"--json: the folder {arguments.json.parent} does not exist")
+    rows = BENCHMARKS[arguments.name].run(
+        arguments.runs, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    print(table(rows))
+    if arguments.json is not None:
+        arguments.json.write_text(document(arguments.name, rows))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

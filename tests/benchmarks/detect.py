@@ -1,0 +1,106 @@
+"""DELETE committed → notification received, by polling: the sidecar as a process, a pager over real HTTP.
+
+Each run empties a table and waits for the pager's receipt; both moments are read from the monotonic
+clock. Beside them, in the same run: a bare `SELECT 1` and a `count(*)` of the table, which is what any
+monitor pays at least to look once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+from threading import Event
+from time import monotonic, perf_counter
+
+import psycopg
+
+from alpimonitor_rehearsal.pager import Pager
+from tests.benchmarks.figures import Row, Say, figures
+from tests.databases import chosen_database, new_database, postgres_for_tests
+
+ROWS = 7
+INTERVALS = ("1s", "100ms")
+GUARDED = """
+[[table]]
+name = "station"
+expected = {rows}
+
+[policy]
+interval = "{interval}"
+confirm_probes = 1000000
+
+[healing]
+mode = "off"
+
+[[channel]]
+name = "pager"
+url_env = "PAGER_URL"
+"""
+
+
+def run(runs: int | None, say: Say) -> list[Row]:
+    rows: list[Row] = []
+    with postgres_for_tests(chosen_database()) as server:
+        for interval in INTERVALS:
+            say(f"PostgreSQL {server.version}, interval {interval}, {runs or 50} wipes")
+            with new_database(server) as url:
+                rows += _measure(url, interval, runs or 50, say)
+    return rows
+
+
+def _measure(url: str, interval: str, runs: int, say: Say) -> list[Row]:
+    chance, never = Random(0), Event()
+    detected, ones, counts = [], [], []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Pager() as pager,
+        psycopg.connect(url, autocommit=True) as plain,
+    ):
+        plain.execute("CREATE TABLE station AS SELECT g AS id FROM generate_series(1, %s) g", [ROWS])
+        config = Path(folder, "watchdog.toml")
+        config.write_text(GUARDED.format(rows=ROWS, interval=interval))
+        sidecar = subprocess.Popen(
+            [sys.executable, "-m", "alpimonitor_cli.main", "watchdog", "run"],
+            env=os.environ
+            | {
+                "WATCHDOG_CONFIG": str(config),
+                "WATCHDOG_DATABASE_URL": url,
+                "WATCHDOG_STATE_DIR": str(Path(folder, "state")),
+                "WATCHDOG_LISTEN": "127.0.0.1:0",
+                "PAGER_URL": pager.apprise_url,
+                "LOG_LEVEL": "error",
+            },
+        )
+        try:
+            for number in range(runs + 1):
+                never.wait(chance.uniform(0.5, 1.5))  # any moment of the interval is as likely as another
+                resolved = 2 * number
+                plain.execute("DELETE FROM station")
+                deleted = monotonic()
+                opened = pager.wait_for(lambda r, n=resolved: len(r) > n, deadline=60)[resolved]  # type: ignore[misc]
+                if number:  # the first wipe may find the sidecar still starting
+                    detected.append(opened.monotonic - deleted)
+                plain.execute("INSERT INTO station SELECT g FROM generate_series(1, %s) g", [ROWS])
+                pager.wait_for(lambda r, n=resolved: len(r) > n + 1, deadline=60)  # type: ignore[misc]
+                for seconds, statement in ((ones, "SELECT 1"), (counts, "SELECT count(*) FROM station")):
+                    began = perf_counter()
+                    plain.execute(statement, prepare=True).fetchall()
+                    seconds.append(perf_counter() - began)
+                if number and number % 10 == 0:
+                    say(f"  {number}/{runs}")
+        finally:
+            sidecar.send_signal(signal.SIGTERM)
+            sidecar.wait(10)
+    return [
+        {"what": what, "interval": interval, **figures(seconds)}
+        for what, seconds in (
+            ("DELETE committed → notification received", detected),
+            ("SELECT 1", ones),
+            ("SELECT count(*)", counts),
+        )
+    ]

@@ -1,0 +1,71 @@
+"""One look of the sidecar at 9 and at 1,000 tables, beside `SELECT 1` and counting every table in full.
+
+The three are measured in turn, round by round, on connections to one server, so that a slow moment of the
+machine falls on all of them.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import psycopg
+from psycopg import sql
+
+from alpimonitor_watchdog.declaration import Table
+from alpimonitor_watchdog.probe.observe import DatabaseProbe
+from tests.benchmarks.figures import Row, Say, figures
+from tests.databases import chosen_database, new_database, postgres_for_tests
+
+ROWS_EACH = 100
+
+
+def run(runs: int | None, say: Say) -> list[Row]:
+    rounds = runs or 300
+    rows: list[Row] = []
+    choice = chosen_database()
+    with postgres_for_tests(choice) as server:
+        say(f"PostgreSQL {server.version}, {rounds} rounds, {ROWS_EACH} rows a table")
+        for tables in (9, 1000):
+            with new_database(server) as url:
+                rows += _measure(url, tables, rounds)
+    return rows
+
+
+def _measure(url: str, tables: int, rounds: int) -> list[Row]:
+    names = [f"guarded_{number}" for number in range(tables)]
+    with psycopg.connect(url, autocommit=True) as plain:
+        plain.execute("SET max_parallel_workers_per_gather = 0")
+        for name in names:
+            plain.execute(
+                sql.SQL("CREATE TABLE {} AS SELECT g AS id FROM generate_series(1, {}) g").format(
+                    sql.Identifier(name), ROWS_EACH
+                )
+            )
+        plain.execute("VACUUM ANALYZE")
+        counting = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)) for name in names
+        )
+        probe = DatabaseProbe.of(url, [Table(name=name, expected=ROWS_EACH) for name in names], timeout=5.0)
+        timed: dict[str, list[float]] = {
+            "the sidecar's look": [],
+            "SELECT 1": [],
+            "count(*) of every table": [],
+        }
+        try:
+            for number in range(rounds + 10):
+                began = perf_counter()
+                seen = probe.look()
+                looked = perf_counter()
+                plain.execute("SELECT 1", prepare=True).fetchall()
+                one = perf_counter()
+                plain.execute(counting, prepare=True).fetchall()
+                counted = perf_counter()
+                if [table.rows for table in seen.tables] != [ROWS_EACH] * tables:
+                    raise RuntimeError(f"the look went wrong: {seen.detail or seen.tables[:3]}")
+                if number >= 10:  # the first rounds prepare statements and fill caches
+                    timed["the sidecar's look"].append(looked - began)
+                    timed["SELECT 1"].append(one - looked)
+                    timed["count(*) of every table"].append(counted - one)
+        finally:
+            probe.close()
+    return [{"what": what, "tables": tables, **figures(seconds)} for what, seconds in timed.items()]

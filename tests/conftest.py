@@ -1,0 +1,113 @@
+"""What every test may ask for: a PostgreSQL server, a database of its own, the real LINDAS payload."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alpimonitor_rehearsal.postgres import PostgresError
+from tests.databases import (
+    PostgresForTests,
+    UnknownChoice,
+    chosen_database,
+    described,
+    name_of,
+    new_database,
+    postgres_for_tests,
+)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LINDAS_SAMPLE = "2026-04-20T2120.json"
+
+
+CHOICE = pytest.StashKey[str]()
+DESCRIPTION = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[CHOICE] = chosen_database()
+        config.stash[DESCRIPTION] = described(config.stash[CHOICE])
+    except (UnknownChoice, PostgresError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"database: {config.stash[DESCRIPTION]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which database was used, and what was not tested and why, however quiet the run."""
+    skipped = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    terminalreporter.section("what this run stands on")
+    terminalreporter.write_line(f"database: {config.stash[DESCRIPTION]}")
+    for reason, tests in sorted(skipped.items()):
+        terminalreporter.write_line(f"not tested: {tests} × {reason.removeprefix('Skipped: ')}")
+    if not skipped:
+        terminalreporter.write_line("nothing was skipped")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[PostgresForTests]:
+    """The server of this worker: started when the first test asks for it."""
+    with postgres_for_tests(pytestconfig.stash[CHOICE]) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresForTests) -> Iterator[str]:
+    """The URL of a database without any table."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresForTests) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    from alpimonitor_cli.migrate import upgrade
+
+    with new_database(postgres_server) as url:
+        upgrade(url, environment="test")
+        yield name_of(url)
+
+
+@pytest.fixture(scope="session")
+def seeded_template(postgres_server: PostgresForTests, migrated_template: str) -> Iterator[str]:
+    """The name of a migrated and seeded database that nobody is connected to."""
+    with new_database(postgres_server, template=migrated_template) as url:
+        # As an operator would. The permission matters for a server elsewhere, named by TEST_DATABASE.
+        environ = {**os.environ, "DATABASE_URL": url, "SEED_DATABASE_URL": url, "ALLOW_PROD_SEED": "1"}
+        command = [sys.executable, "-m", "alpimonitor_cli.main", "seed", "--mode", "missing"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"seeding the template failed:\n{done.stdout}{done.stderr}"
+        yield name_of(url)
+
+
+@pytest.fixture
+def database(postgres_server: PostgresForTests, migrated_template: str) -> Iterator[str]:
+    """The URL of a migrated database, without fixtures."""
+    with new_database(postgres_server, template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def seeded_database(postgres_server: PostgresForTests, seeded_template: str) -> Iterator[str]:
+    """The URL of a migrated database with every fixture."""
+    with new_database(postgres_server, template=seeded_template) as url:
+        yield url
+
+
+@pytest.fixture
+def lindas_sample() -> Path:
+    """A real payload of LINDAS, outside the checkout; without it the test is skipped."""
+    folder = Path(os.environ.get("LINDAS_SAMPLES_DIR") or CHECKOUT.parent / "shared" / "data" / "lindas")
+    sample = folder / LINDAS_SAMPLE
+    if not sample.is_file():
+        pytest.skip(f"no real LINDAS payload: {LINDAS_SAMPLE} is not in LINDAS_SAMPLES_DIR ({folder})")
+    return sample

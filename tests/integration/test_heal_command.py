@@ -1,0 +1,179 @@
+"""The command healer on real processes: plans, deadlines, process groups, credentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from alpimonitor_watchdog.core.words import HealOutcome
+from alpimonitor_watchdog.heal.child import Child, child_environment, redact
+from alpimonitor_watchdog.heal.command import Command, CommandHealer, PlanError, parse_plan
+from alpimonitor_watchdog.heal.worker import HealWorker
+
+EMPTY = {"inserts": {}, "updates": {}, "deletes": {}}
+MISSING = {"inserts": {"station": [{"name": "Sion"}]}, "updates": {}, "deletes": {}}
+
+
+def python(code: str, *argv: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code, *argv)
+
+
+def prints(plan: object) -> tuple[str, ...]:
+    return python(f"print({json.dumps(json.dumps(plan))})")
+
+
+def healer(plan: tuple[str, ...], run: tuple[str, ...], deadline: float = 20.0) -> CommandHealer:
+    return CommandHealer(Command(plan=plan, run=run, deadline=deadline), Child(os.environ))
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_plan_is_counted_by_table() -> None:
+    plan = healer(prints(MISSING), python("")).plan()
+    assert plan.inserts == (("station", 1),)
+    assert plan.rows_inserted == 1
+    assert plan.failed == ""
+
+
+def test_a_heal_succeeds_when_its_plan_is_then_empty(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    plan = python(
+        "import pathlib, sys; print(sys.argv[2] if pathlib.Path(sys.argv[1]).exists() else sys.argv[3])",
+        str(done),
+        json.dumps(EMPTY),
+        json.dumps(MISSING),
+    )
+    run = python("import pathlib, sys; pathlib.Path(sys.argv[1]).touch()", str(done))
+    ended = healer(plan, run).heal("h1")
+    assert (ended.id, ended.outcome) == ("h1", HealOutcome.SUCCEEDED)
+
+
+def test_a_heal_whose_plan_still_has_rows_has_failed() -> None:
+    ended = healer(prints(MISSING), python("")).heal("h1")
+    assert ended.outcome is HealOutcome.FAILED
+    assert "1 station" in ended.detail
+
+
+def test_a_failing_program_is_quoted_without_its_password() -> None:
+    run = python("import sys; sys.exit('cannot reach postgresql://seeder:s3cret@db/hydro')")
+    ended = healer(prints(EMPTY), run).heal("h1")
+    assert ended.outcome is HealOutcome.FAILED
+    assert "exited 1: cannot reach postgresql://seeder:***@db/hydro" in ended.detail
+    assert "s3cret" not in ended.detail
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    plan = healer(("no-such-program", "--json"), python("")).plan()
+    assert "no-such-program cannot be started: No such file or directory" in plan.failed
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not an object"),
+        (b'{"inserts": {}, "updates": {}}', "no 'deletes'"),
+        (b'{"inserts": {"station": 7}, "updates": {}, "deletes": {}}', "'inserts'"),
+        (b"\xff\xfe", "not JSON"),
+    ],
+)
+def test_what_is_not_a_plan_is_refused_with_its_place(printed: bytes, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        parse_plan(printed)
+
+
+def test_a_program_past_its_deadline_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    code = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+signal.pause()
+"""
+    ended = healer(prints(EMPTY), python(code, str(pids)), deadline=2.0).heal("h1")
+    assert ended.outcome is HealOutcome.DEADLINE
+    leader, grandchild = map(int, pids.read_text().split())
+    assert not alive(leader)
+    assert not alive(grandchild)
+
+
+def test_stopping_ends_the_running_heal_and_it_counts_as_interrupted(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    child = Child(os.environ)
+    run = python("import signal, sys; open(sys.argv[1], 'w').close(); signal.pause()", str(started))
+    woken = threading.Event()
+    worker = HealWorker(CommandHealer(Command(plan=prints(EMPTY), run=run), child), woken.set)
+    worker.start()
+    worker.heal("h1")
+    started.open().close()  # returns when the program has opened its end
+    child.stop()
+    assert woken.wait(20)
+    ended = worker.collect().heal
+    worker.stop(20)
+    assert ended is not None
+    assert ended.outcome is HealOutcome.INTERRUPTED
+
+
+def test_after_a_stop_nothing_starts() -> None:
+    child = Child(os.environ)
+    child.stop()
+    ended = child.run(python("print('ran')"), 10)
+    assert ended.stopped
+    assert ended.stdout == b""
+
+
+def test_a_worker_runs_its_jobs_in_order_and_hands_all_results_over() -> None:
+    done = threading.Semaphore(0)
+    command = Command(plan=prints(EMPTY), run=python(""), after=(python(""), python("raise SystemExit(3)")))
+    worker = HealWorker(CommandHealer(command, Child(os.environ)), done.release)
+    worker.start()
+    worker.plan()
+    worker.heal("h1")
+    worker.after()
+    for _ in range(3):
+        assert done.acquire(timeout=20)
+    finished = worker.collect()
+    worker.stop(20)
+    assert finished.plan is not None
+    assert finished.heal is not None
+    assert finished.heal.outcome is HealOutcome.SUCCEEDED
+    assert finished.after[0].endswith("exited 0")
+    assert finished.after[1].endswith("exited 3")
+    assert worker.collect() == type(finished)()
+
+
+def test_a_declared_program_does_not_inherit_the_sidecars_credentials() -> None:
+    environ = {"PATH": "/bin", "WATCHDOG_DATABASE_URL": "secret", "SEED_DATABASE_URL": "its own"}
+    made = child_environment(
+        environ, frozenset({"WATCHDOG_DATABASE_URL"}), {"ALLOW_PROD_SEED": "1"}, Path("/opt/venv/bin")
+    )
+    assert made == {
+        "PATH": "/opt/venv/bin:/bin",
+        "SEED_DATABASE_URL": "its own",
+        "ALLOW_PROD_SEED": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
+        ("a postgres://u:p%40w@[::1]:5432/d b", "a postgres://u:***@[::1]:5432/d b"),
+        ("no address: a@b", "no address: a@b"),
+    ],
+)
+def test_passwords_are_taken_out_of_addresses(text: str, redacted: str) -> None:
+    assert redact(text) == redacted

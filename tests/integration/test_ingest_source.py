@@ -1,0 +1,146 @@
+"""Fetching a payload over real HTTP from the simulator: how often, how long, how much, and what is said."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tenacity import wait_none
+
+from alpimonitor_api.ingest import archive
+from alpimonitor_api.ingest.lindas import parse
+from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload, SourceError, SourceFault
+from alpimonitor_rehearsal.simulator import Fault, Simulator
+
+NOW = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
+
+
+def clock() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(clock=clock) as simulator:
+        yield simulator
+
+
+def fetch(url: str, *, timeout_seconds: float = 10) -> Payload:
+    return HttpSource(url, timeout_seconds=timeout_seconds, back_off=wait_none()).fetch(clock)
+
+
+def failure(url: str, *, timeout_seconds: float = 10) -> SourceError:
+    with pytest.raises(SourceError) as raised:
+        fetch(url, timeout_seconds=timeout_seconds)
+    return raised.value
+
+
+def test_the_payload_comes_as_the_service_sent_it(simulator: Simulator) -> None:
+    payload = fetch(simulator.url)
+    assert len(parse(payload.body).observations) == 233
+    assert (payload.http_status, payload.fetched_at, payload.archived) == (200, NOW, None)
+    assert simulator.queries == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR_500, Fault.TOO_MANY_429, Fault.DOWN, Fault.TRUNCATED])
+def test_a_passing_fault_is_survived_by_the_third_try(simulator: Simulator, fault: Fault) -> None:
+    simulator.fault(fault, times=2)
+    assert len(parse(fetch(simulator.url).body).observations) == 233
+    assert simulator.queries == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "status", "tries"),
+    [
+        (Fault.ERROR_500, SourceFault.SERVER_ERROR, 500, 3),
+        (Fault.TOO_MANY_429, SourceFault.RATE_LIMITED, 429, 3),
+        (Fault.DOWN, SourceFault.INTERRUPTED, None, 3),
+        (Fault.TRUNCATED, SourceFault.INTERRUPTED, None, 3),
+        (Fault.NOT_FOUND_404, SourceFault.REFUSED, 404, 1),
+        (Fault.REDIRECT_302, SourceFault.REFUSED, 302, 1),
+        (Fault.HUGE, SourceFault.TOO_LARGE, 200, 1),
+    ],
+)
+def test_a_lasting_fault_is_tried_again_only_where_that_may_help(
+    simulator: Simulator, fault: Fault, reason: SourceFault, status: int | None, tries: int
+) -> None:
+    simulator.fault(fault)
+    error = failure(simulator.url)
+    assert (error.fault, error.http_status) == (reason, status)
+    assert simulator.queries == tries
+    assert str(simulator.server.port) in str(error)
+
+
+@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.TRICKLE])
+def test_the_time_out_bounds_the_whole_request_also_when_bytes_keep_coming(
+    simulator: Simulator, fault: Fault
+) -> None:
+    simulator.fault(fault)
+    error = failure(simulator.url, timeout_seconds=0.4)
+    assert error.fault is SourceFault.TIMED_OUT
+    assert "did not answer within 0.4 s" in str(error)
+    assert simulator.queries == 3
+
+
+def test_nobody_listening_is_unreachable_and_names_the_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    error = failure(f"http://127.0.0.1:{port}/query")
+    assert error.fault is SourceFault.UNREACHABLE
+    assert "LINDAS_ENDPOINT" in str(error)
+
+
+def test_a_redirect_is_not_followed_and_says_where_it_leads(simulator: Simulator) -> None:
+    simulator.fault(Fault.REDIRECT_302)
+    assert "http://127.0.0.1:9/elsewhere: if that is right, set LINDAS_ENDPOINT" in str(
+        failure(simulator.url)
+    )
+
+
+def test_no_credential_of_the_endpoint_is_in_a_message(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="alpimonitor_api")
+    simulator.fault(Fault.ERROR_500)
+    secret = simulator.url.replace("http://", "http://user:hunter2@") + "?token=hunter3"
+    error = failure(secret)
+    told = f"{error} {error!r} " + " ".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("alpimonitor_api")
+    )
+    assert "answered 500" in told
+    assert "try 3 of 3" in told
+    assert "hunter" not in told
+
+
+def test_stopping_ends_the_tries(simulator: Simulator) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    simulator.fault(Fault.ERROR_500)
+    with pytest.raises(SourceError):
+        HttpSource(simulator.url, stopping=stopping).fetch(clock)
+    assert simulator.queries == 1
+
+
+def test_a_file_counts_as_fetched_now_and_one_of_the_archive_when_its_name_says(tmp_path: Path) -> None:
+    plain = tmp_path / "payload.json"
+    plain.write_bytes(b"{}")
+    assert FileSource(plain).fetch(clock) == Payload(b"{}", NOW)
+    then = datetime(2026, 4, 20, 20, 21, tzinfo=UTC)
+    archived = archive.write(tmp_path, b"{}", then)
+    assert FileSource(archived).fetch(clock) == Payload(b"{}", then, archived=archived)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: None, Path.mkdir, lambda path: path.write_bytes(b"\x1f\x8bno")]
+)
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "payload.json")
+    with pytest.raises(SourceError, match=r"payload\.json could not be read") as raised:
+        FileSource(tmp_path / "payload.json").fetch(clock)
+    assert raised.value.fault is SourceFault.FILE_UNREADABLE

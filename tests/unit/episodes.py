@@ -1,0 +1,158 @@
+"""Drives `decide` through an episode, one observation a second, as the loop would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from alpimonitor_watchdog.core.decide import decide
+from alpimonitor_watchdog.core.model import (
+    Decision,
+    MakePlan,
+    Notify,
+    Policy,
+    RunAfter,
+    StartHeal,
+    State,
+)
+from alpimonitor_watchdog.core.seen import (
+    DatabaseSeen,
+    Expectation,
+    HealSeen,
+    HealthSeen,
+    IngestionSeen,
+    Observation,
+    OutsideSeen,
+    PlanSeen,
+    TableExpected,
+    TableSeen,
+)
+from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Tag, Unseen
+
+START = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
+HEALTHY_ROWS = {"station": 7, "sensor": 14, "measurement": 100}
+EXPECTED = Expectation(
+    tables=(
+        TableExpected("station", context=True, floor=7, expected=7),
+        TableExpected("sensor", context=True, floor=10, expected=14),
+        TableExpected("measurement", context=False, floor=0, expected=0),
+    ),
+    revisions=frozenset({"0001"}),
+    stations=4,
+    ingestion_interval=600.0,
+    health_watched=True,
+)
+POLICY = Policy(confirm_for=10.0, confirm_probes=3)
+
+
+@dataclass
+class Episode:
+    """A world as the sidecar sees it, and the decisions it led to."""
+
+    policy: Policy = POLICY
+    expected: Expectation = EXPECTED
+    state: State = field(default_factory=State)
+    rows: dict[str, int | Unseen | None] = field(default_factory=lambda: dict(HEALTHY_ROWS))
+    stations_seen: int = 4
+    ingestion_started: datetime = START - timedelta(minutes=5)
+    health_ok: bool = True
+    database: DatabaseSeen = field(default_factory=lambda: DatabaseSeen(revision="0001", name="hydro"))
+    plan: PlanSeen = field(default_factory=lambda: PlanSeen(inserts=(("station", 7), ("sensor", 14))))
+    heal_outcome: HealOutcome | None = HealOutcome.SUCCEEDED
+    heal_puts_back: bool = True
+    ingests_after: bool = True
+    at: datetime = START
+    recordable: bool = True
+    decisions: list[Decision] = field(default_factory=list)
+    told: list[Notify] = field(default_factory=list)
+    heals_started: list[float] = field(default_factory=list)
+    _plan: PlanSeen | None = None
+    _heal: HealSeen | None = None
+
+    def wipe(self, **rows: int | Unseen | None) -> None:
+        self.rows.update(rows or {"station": 0, "sensor": 0})
+
+    def restore(self) -> None:
+        self.rows.update(HEALTHY_ROWS)
+
+    def observation(self, elapsed: float) -> Observation:
+        database = self.database
+        if database.unseen is None:
+            database = replace(database, tables=tuple(_table(n, r) for n, r in self.rows.items()))
+        return Observation(
+            at=self.at,
+            elapsed=elapsed,
+            database=database,
+            outside=OutsideSeen(
+                age=0.0,
+                health=(HealthSeen("http://api/health", self.health_ok, "" if self.health_ok else "503"),),
+                ingestion=IngestionSeen(self.stations_seen, self.ingestion_started),
+            ),
+            plan=self._plan,
+            heal=self._heal,
+            recordable=self.recordable,
+        )
+
+    def tick(self, elapsed: float = 1.0) -> Decision:
+        """One observation `elapsed` seconds after the one before, and what the world does in answer."""
+        self.at += timedelta(seconds=elapsed)
+        seen = self.observation(elapsed)
+        self._plan = self._heal = None
+        decision = decide(self.state, seen, self.expected, self.policy)
+        self.state = decision.state
+        self.decisions.append(decision)
+        for effect in decision.effects:
+            match effect:
+                case Notify():
+                    self.told.append(effect)
+                case MakePlan():
+                    self._plan = self.plan
+                case StartHeal(heal_id):
+                    self.heals_started.append(self.state.lived)
+                    if self.heal_outcome is not None:
+                        self._heal = HealSeen(heal_id, self.heal_outcome, "as told")
+                        if self.heal_puts_back and self.heal_outcome is HealOutcome.SUCCEEDED:
+                            self.restore()
+                case RunAfter() if self.ingests_after:
+                    self.ingestion_started = self.at
+        return decision
+
+    def run(self, seconds: int) -> Episode:
+        for _ in range(seconds):
+            self.tick()
+        return self
+
+    def until(self, phase: Phase, within: int = 200) -> Episode:
+        for _ in range(within):
+            if self.tick().state.phase is phase:
+                return self
+        raise AssertionError(f"{phase} was not reached in {within} s; {self.path()}")
+
+    def path(self) -> list[tuple[Phase, Reason]]:
+        return [(t.after, t.reason) for decision in self.decisions for t in decision.transitions]
+
+    def kinds(self, tag: Tag | None = None) -> list[Kind]:
+        return [notify.kind for notify in self.told if tag is None or tag in notify.tags]
+
+    def refusals(self) -> list[Reason]:
+        return [d.refusal for d in self.decisions if d.refusal is not None and d.refusal_is_new]
+
+
+def episode(**changes: Any) -> Episode:
+    """A healthy world, looked at twice; `changes` override fields or, with a policy's name, the policy."""
+    fields: Mapping[str, Any] = Episode.__dataclass_fields__
+    policy = {name: value for name, value in changes.items() if name not in fields}
+    world = {name: value for name, value in changes.items() if name in fields}
+    made = Episode(**world)
+    made.policy = replace(made.policy, **policy)
+    return made.run(2)
+
+
+def _table(name: str, rows: int | Unseen | None) -> TableSeen:
+    if isinstance(rows, Unseen):
+        return TableSeen(name, unseen=rows)
+    if rows is None:
+        return TableSeen(name, exists=False)
+    return TableSeen(name, rows=rows)

@@ -1,0 +1,49 @@
+"""Log lines: a sentence with fields beside it, for people or for a collector."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from alpimonitor_api.logs import JsonFormatter, PlainFormatter
+
+
+def record(**fields: object) -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {
+            "name": "alpimonitor_api.database",
+            "levelname": "WARNING",
+            "msg": "The %s does not answer",
+            "args": ("database",),
+            "created": 1776716400.25,
+            **fields,
+        }
+    )
+
+
+def test_a_plain_line_is_a_sentence_with_its_fields() -> None:
+    assert PlainFormatter().format(record(action="database_unavailable", reason="too_slow")) == (
+        "2026-04-20T20:20:00.250000Z WARNING alpimonitor_api.database: The database does not answer "
+        "(action=database_unavailable, reason=too_slow)"
+    )
+
+
+def test_a_json_line_is_one_object_whatever_it_holds() -> None:
+    line = JsonFormatter().format(record(action="x", odd={1, 2}.__class__, quoted='"\n'))
+    assert "\n" not in line
+    told = json.loads(line)
+    assert told["at"] == "2026-04-20T20:20:00.250000Z"
+    assert told["level"] == "WARNING"
+    assert told["logger"] == "alpimonitor_api.database"
+    assert told["message"] == "The database does not answer"
+    assert told["action"] == "x"
+
+
+def test_an_exception_is_told_in_both_forms() -> None:
+    try:
+        raise LookupError("nothing there")
+    except LookupError:
+        failed = record(exc_info=sys.exc_info())
+    assert "LookupError: nothing there" in PlainFormatter().format(failed)
+    assert "LookupError: nothing there" in json.loads(JsonFormatter().format(failed))["exception"]

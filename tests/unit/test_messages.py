@@ -1,0 +1,143 @@
+"""What a person reads: what, where, who, what happens next, what to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from alpimonitor_watchdog.core import remedies
+from alpimonitor_watchdog.core.messages import TITLE_LIMIT, About, Message, compose
+from alpimonitor_watchdog.core.model import Notify
+from alpimonitor_watchdog.core.seen import Expectation, PlanSeen, TableExpected
+from alpimonitor_watchdog.core.words import WAITS, HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag
+from tests.unit.episodes import Episode, episode
+
+ABOUT = About(
+    database="hydro@db.example:5432 (production)",
+    status_url="http://127.0.0.1:9877/",
+    healer="alpimonitor seed --mode missing",
+    after="alpimonitor ingest once",
+)
+
+
+def messages(world: Episode, about: About = ABOUT) -> list[tuple[Notify, Message]]:
+    return [
+        (effect, compose(effect, decision, about, world.policy, world.expected))
+        for decision in world.decisions
+        for effect in decision.effects
+        if isinstance(effect, Notify)
+    ]
+
+
+def only(world: Episode, kind: Kind) -> Message:
+    (message,) = [message for notify, message in messages(world) if notify.kind is kind]
+    return message
+
+
+def wiped(**changes: object) -> Episode:
+    world = episode(**changes)
+    world.wipe()
+    return world
+
+
+def test_the_first_message_says_where_what_and_when_it_heals() -> None:
+    world = wiped().run(3)
+    opened = only(world, Kind.OPENED)
+    assert opened.title == (
+        "hydro@db.example:5432 (production): 2 tables empty (station 0/7, sensor 0/14); "
+        "who: not recorded; heals in 9 s"
+    )
+    lines = opened.body.splitlines()
+    assert lines[0] == "Nothing to do: the sidecar puts the rows back and says when it is done."
+    assert "Rows: station 0/7, sensor 0/14" in lines
+    plan = "alpimonitor seed --mode missing; alpimonitor ingest once; then ingestion has to see every station"
+    assert f"Plan: {plan}." in lines
+    assert "http://127.0.0.1:9877/" in opened.body
+
+
+def test_the_last_message_says_that_it_is_over_and_what_it_was() -> None:
+    resolved = only(wiped().until(Phase.RESOLVED), Kind.RESOLVED)
+    assert "resolved" in resolved.title
+    assert "station 0/7" in resolved.title
+    assert resolved.body.splitlines()[0] == "Nothing to do."
+
+
+def test_a_refusal_says_first_what_to_do() -> None:
+    refused = only(wiped(mode=Mode.OFF).run(5), Kind.HEAL_REFUSED)
+    assert "heal REFUSED: healing_off" in refused.title
+    assert refused.body.splitlines()[0].startswith("You must act: healing is off in watchdog.toml")
+
+
+def test_a_failed_plan_is_quoted() -> None:
+    world = wiped(plan=PlanSeen(failed="`alpimonitor seed` exited 5: database unreachable")).run(15)
+    assert "exited 5: database unreachable" in only(world, Kind.HEAL_REFUSED).body
+
+
+def test_a_failed_heal_says_what_failed_and_what_to_do() -> None:
+    world = wiped(heal_outcome=HealOutcome.FAILED).until(Phase.HEALING).run(1)
+    failed = only(world, Kind.HEAL_FAILED)
+    assert "heal FAILED" in failed.title
+    assert "as told" in failed.body
+    assert "alpimonitor seed --mode missing" in failed.body
+
+
+def test_a_healer_that_is_off_promises_nothing() -> None:
+    opened = only(wiped(mode=Mode.OFF).run(3), Kind.OPENED)
+    assert "heals in" not in opened.title
+    assert "Plan: none, healing is off." in opened.body
+
+
+@pytest.mark.parametrize("tables", [1, 2, 7, 40])
+def test_a_title_never_exceeds_its_limit_and_keeps_its_end(tables: int) -> None:
+    names = [f"a_rather_long_table_name_number_{number:02}" for number in range(tables)]
+    world = Episode(
+        expected=Expectation(tuple(TableExpected(name, True, 1, 1000) for name in names)),
+        rows=dict.fromkeys(names, 1000),
+        ingestion_started=episode().ingestion_started,
+    )
+    world.run(2)
+    world.rows = dict.fromkeys(names, 0)
+    world.run(3)
+    opened = only(world, Kind.OPENED)
+    assert len(opened.title) <= TITLE_LIMIT
+    assert opened.title.endswith("heals in 9 s")
+
+
+def test_every_message_of_every_episode_has_a_title_in_bounds_and_an_instruction() -> None:
+    worlds = [
+        wiped().until(Phase.RESOLVED),
+        wiped(mode=Mode.OFF).run(4000),
+        wiped(heal_outcome=HealOutcome.FAILED).run(2000),
+        wiped(ingests_after=False).until(Phase.ESCALATED, within=900),
+        wiped(confirm_for=90.0).run(80),
+    ]
+    kinds = set()
+    for world in worlds:
+        for notify, message in messages(world):
+            kinds.add(notify.kind)
+            assert len(message.title) <= TITLE_LIMIT
+            assert re.match(r"(Nothing to do|You must act|Watch for|Look into)", message.body)
+            assert "None" not in message.title + message.body
+    assert kinds >= {
+        Kind.OPENED,
+        Kind.RESTORED,
+        Kind.RESOLVED,
+        Kind.REMINDER,
+        Kind.ESCALATED,
+        Kind.HEAL_FAILED,
+    }
+
+
+def test_a_page_for_what_lasts_says_what_stands_in_the_way() -> None:
+    world = wiped(confirm_for=3600.0).run(65)
+    (page,) = [m for notify, m in messages(world) if Tag.PAGE in notify.tags]
+    assert "NOT restored" in page.title
+    assert page.body.splitlines()[0] == f"You must act: {remedies.REFUSALS[Reason.NOT_PROVEN_YET]}"
+
+
+def test_every_refusal_and_every_symptom_has_a_remedy() -> None:
+    transitions = set(list(Reason)[: list(Reason).index(Reason.EPISODE_OVER) + 1])
+    assert set(remedies.REFUSALS) == set(Reason) - transitions
+    assert set(remedies.REFUSALS) >= WAITS
+    assert set(remedies.SYMPTOMS) == set(Symptom)

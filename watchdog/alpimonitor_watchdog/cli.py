@@ -1,0 +1,182 @@
+"""`alpimonitor watchdog run | check | test-notification`: composition root, signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import logs
+from .core.messages import Message
+from .notify import Channel, ChannelError, send_now
+from .settings import Settings, SettingsError, load
+from .store import StoreError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="watchdog.toml; default: WATCHDOG_CONFIG, else the shipped profile."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+class Exit(IntEnum):
+    """The exit codes that the sidecar's commands use."""
+
+    HOLDS = 0
+    DOES_NOT_HOLD = 1
+    SETTINGS = 2
+    UNREACHABLE = 5
+
+
+@app.callback()
+def watchdog() -> None:
+    """The sidecar: it notices lost rows, puts them back, proves it and notifies people."""
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Watch until SIGTERM or Ctrl-C.
+
+    Starts with the database down, too, and says so. Exit codes: 0 stopped; 2 settings, state directory or
+    port cannot be used.
+
+    \b
+    Examples:
+      alpimonitor watchdog run
+      WATCHDOG_CONFIG=/etc/alpimonitor/watchdog.toml LOG_FORMAT=json alpimonitor watchdog run
+    """
+    settings = _settings(config)
+    from .service import Service  # what only a running sidecar needs
+    from .web.server import PortTaken
+
+    try:
+        service = Service(settings, os.environ)
+        signal.signal(signal.SIGTERM, lambda *_: service.stop())
+        signal.signal(signal.SIGINT, lambda *_: service.stop())
+        service.run()
+    except (StoreError, ChannelError, PortTaken) as error:
+        _fail(str(error))
+
+
+@app.command()
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check settings, connections, rights, programs, plans and channels; say what each gap costs.
+
+    Changes nothing and sends nothing (for that: test-notification). Exit codes: 0 all holds; 1 there are
+    gaps; 2 the settings cannot be used; 5 the database cannot be reached.
+
+    \b
+    Examples:
+      alpimonitor watchdog check
+      alpimonitor watchdog check --json
+    """
+    settings = _settings(config)
+    from .checks import check_all, unreachable
+    from .probe.rights import Standing
+
+    results = check_all(settings, os.environ, say=_progress())
+    gaps = [result for result in results if result.standing is Standing.GAP]
+    if as_json:
+        typer.echo(
+            json.dumps({"holds": not gaps, "checks": [asdict(result) for result in results]}, indent=2)
+        )
+    else:
+        for result in results:
+            typer.echo(f"{result.standing.value:8} {result.subject}: {result.said}")
+            for name, words in (("costs", result.costs), ("remedy", result.remedy)):
+                if words:
+                    typer.echo(f"{'':9}{name}: {words}")
+        typer.echo(f"{len(gaps)} of {len(results)} do not hold." if gaps else "What a heal rests on holds.")
+    if unreachable(results):
+        raise typer.Exit(Exit.UNREACHABLE)
+    if gaps:
+        raise typer.Exit(Exit.DOES_NOT_HOLD)
+
+
+@app.command("test-notification")
+def send_test(
+    config: ConfigOption = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", metavar="NAME", help="Only this channel.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one message, marked as a drill, to every channel, and say which arrived.
+
+    Exit codes: 0 all arrived; 1 some did not; 2 the settings cannot be used.
+
+    \b
+    Examples:
+      alpimonitor watchdog test-notification
+      alpimonitor watchdog test-notification --channel page
+    """
+    settings = _settings(config)
+    chosen = [declared for declared in settings.channels if channel in (None, declared.name)]
+    if not chosen:
+        known = ", ".join(declared.name for declared in settings.channels) or "none"
+        _fail(
+            f"no channel {channel!r}; declared and set: {known}"
+            if channel
+            else "no channel is declared and set"
+        )
+    from .service import database_label
+
+    message = Message(
+        f"{database_label(settings)}: this is a drill; nothing is wrong",
+        "Nothing to do: this message tests the channel.\nSent by `alpimonitor watchdog test-notification`.",
+    )
+    failures: dict[str, str | None] = {}
+    for declared in chosen:
+        try:
+            target = Channel(declared.name, declared.url.get_secret_value())
+        except ChannelError as error:
+            failures[declared.name] = str(error)
+            continue
+        failures[declared.name] = send_now(target, message)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"channels": {name: {"error": failure} for name, failure in failures.items()}}, indent=2
+            )
+        )
+    else:
+        for name, failure in failures.items():
+            typer.echo(f"{name}: {'arrived' if failure is None else f'NOT delivered: {failure}'}")
+    if any(failures.values()):
+        raise typer.Exit(Exit.DOES_NOT_HOLD)
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        settings = load(os.environ, config)
+    except SettingsError as error:
+        _fail(str(error))
+    logs.configure(settings.log_level, settings.log_format)
+    logging.captureWarnings(True)
+    return settings
+
+
+def _progress() -> Callable[[str], None] | None:
+    """A line of what is being checked, for a person at a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda what: print(f"checking {what} …", file=sys.stderr, flush=True)
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        typer.echo(f"alpimonitor watchdog: {line}", err=True)
+    raise typer.Exit(Exit.SETTINGS)

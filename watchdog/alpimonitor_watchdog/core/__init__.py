@@ -1,0 +1,1 @@
+"""Pure: no clock, no network, no database."""

@@ -1,0 +1,56 @@
+"""What a person has to do: for each refusal what would change it, for each symptom where to look."""
+
+from __future__ import annotations
+
+from .words import Reason, Symptom
+
+REFUSALS: dict[Reason, str] = {
+    Reason.NOT_PROVEN_YET: "the loss comes and goes; find the session that writes.",
+    Reason.PLANNING: "the healer's plan takes too long; run `alpimonitor watchdog check`.",
+    Reason.BACKING_OFF: "the sidecar waits before it heals again; stop what empties the tables.",
+    Reason.CHANGE_IN_PROGRESS: "a migration or seed holds the change lock; end that session if it hangs.",
+    Reason.NOT_VISIBLE: "a table cannot be read in time; look for the session that locks it.",
+    Reason.UNREACHABLE: "bring the database back.",
+    Reason.HEALING_OFF: "healing is off in watchdog.toml; put the rows back by hand, or switch it on.",
+    Reason.DRY_RUN: 'healing is dry-run in watchdog.toml; put the rows back by hand, or set mode = "on".',
+    Reason.NO_HEALER: "no healer is declared; put the rows back by hand, then declare [heal.command].",
+    Reason.NOT_RECORDABLE: "the sidecar cannot write its state directory; make room or mend its rights.",
+    Reason.TABLE_MISSING: "a guarded table is gone; restore the schema first, then the rows.",
+    Reason.COLUMN_MISSING: "a declared column is gone; restore the schema first, then the rows.",
+    Reason.REVISION_NOT_ALLOWED: "the schema is at another revision; migrate, or allow it under [revision].",
+    Reason.IN_RECOVERY: "this is a standby; point the sidecar at the primary.",
+    Reason.READ_ONLY: "the database is read-only; find out who made it so and why, then lift it.",
+    Reason.SUBSCRIBED: "logical replication fills a guarded table; put the rows back at its source.",
+    Reason.ROWS_HIDDEN: "row security hides the rows from the sidecar; lift it for its role.",
+    Reason.FORBIDDEN: "the sidecar may not read a guarded table; `alpimonitor watchdog check` has the GRANT.",
+    Reason.BUDGET_SPENT: (
+        "the heals of this window are spent; stop what empties the tables, then put the rows back."
+    ),
+    Reason.CIRCUIT_OPEN: (
+        "the tables are emptied again and again, so the sidecar has stopped healing: "
+        "find and stop the session that does it, then put the rows back."
+    ),
+    Reason.PLAN_FAILED: (
+        "the healer's plan fails; run `alpimonitor watchdog check`, mend it, or put the rows back by hand."
+    ),
+    Reason.PLAN_DELETES: "the healer's plan would delete rows; read it before anybody runs it.",
+    Reason.PLAN_UPDATES: "the healer's plan would change rows; read it before anybody runs it.",
+    Reason.PLAN_EMPTY: (
+        "the healer has nothing to put back though rows are missing; compare its plan with watchdog.toml."
+    ),
+}
+
+SYMPTOMS: dict[Symptom, str] = {
+    Symptom.CONTEXT_EMPTY: "a context table is empty.",
+    Symptom.CONTEXT_MISSING: "a context table is gone.",
+    Symptom.CONTEXT_SHRUNK: "a context table has lost rows.",
+    Symptom.CONTEXT_CHANGED: "context rows changed; accept the change if it was meant.",
+    Symptom.INGESTION_BLIND: "ingestion no longer sees its stations; look at its last run and its source.",
+    Symptom.INGESTION_STALE: "ingestion has not succeeded for too long; look at its last run and its source.",
+    Symptom.ARCHIVE_FAILING: "raw payloads are not archived; check the volume's owner and space.",
+    Symptom.API_UNHEALTHY: "the API does not answer as expected; look at its log and restart it if needed.",
+    Symptom.DATABASE_UNREACHABLE: "the database does not answer; look at server, network and credentials.",
+    Symptom.SCHEMA_OUTDATED: "the schema is not at an allowed revision; migrate it, or allow the revision.",
+    Symptom.IDENTITY_CHANGED: "another database answers at this address; check where it points.",
+    Symptom.RECORDER_DISARMED: "the flight recorder is off; install it again.",
+}

@@ -1,0 +1,170 @@
+"""What one tick saw, what a healthy system looks like, and what is therefore wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from .words import CONTEXT_LOSS, HealOutcome, Symptom, Unseen
+
+
+@dataclass(frozen=True)
+class TableSeen:
+    """One guarded table in one probe. `rows` is None when it could not be counted, and `unseen` says why."""
+
+    name: str
+    exists: bool = True
+    rows: int | None = None
+    capped: bool = False  # rows is count_limit, and there are more
+    unseen: Unseen | None = None
+    locked_by: int | None = None  # backend pid
+    detail: str = ""
+    missing_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatabaseSeen:
+    """The guarded database in one probe. With `unseen` set nothing else in it means anything."""
+
+    unseen: Unseen | None = None
+    detail: str = ""
+    tables: tuple[TableSeen, ...] = ()
+    revision: str | None = None
+    revision_unseen: Unseen | None = None
+    in_recovery: bool = False
+    read_only: bool = False
+    subscribed: tuple[str, ...] = ()  # guarded tables that a subscription writes to
+    change_held_by: int | None = None  # backend pid that holds the registry's `change` or `migration` lock
+    name: str = ""
+    clock: datetime | None = None  # the database's, when the look began
+    duration: float = 0.0  # seconds
+
+
+@dataclass(frozen=True)
+class HealthSeen:
+    """One health address, as a consumer sees it."""
+
+    url: str
+    ok: bool
+    detail: str = ""
+    context_empty: bool = False  # answered 503 CONTEXT_EMPTY: a consequence of the context incident
+
+
+@dataclass(frozen=True)
+class IngestionSeen:
+    """The last finished run of ingestion."""
+
+    stations_seen: int
+    started_at: datetime | None = None
+    last_success_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OutsideSeen:
+    """What was seen through the API, in one look that began `age` seconds before the observation."""
+
+    age: float
+    health: tuple[HealthSeen, ...] = ()
+    ingestion: IngestionSeen | None = None
+
+
+@dataclass(frozen=True)
+class PlanSeen:
+    """The healer's plan, in rows a table; `failed` says why there is none."""
+
+    inserts: tuple[tuple[str, int], ...] = ()
+    updates: tuple[tuple[str, int], ...] = ()
+    deletes: tuple[tuple[str, int], ...] = ()
+    failed: str = ""
+
+    @property
+    def rows_inserted(self) -> int:
+        return sum(count for _, count in self.inserts)
+
+
+@dataclass(frozen=True)
+class HealSeen:
+    """A heal that ended since the last tick."""
+
+    id: str
+    outcome: HealOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that one tick saw. `elapsed` is the monotonic seconds since the tick before (0 after a start)."""
+
+    at: datetime
+    elapsed: float
+    database: DatabaseSeen
+    outside: OutsideSeen | None = None  # the newest finished look; None before the first
+    plan: PlanSeen | None = None  # a plan finished since the last tick
+    heal: HealSeen | None = None
+    recordable: bool = True  # whether the last save worked: no heal that could not be recorded
+
+
+@dataclass(frozen=True)
+class TableExpected:
+    """A guarded table as it is declared."""
+
+    name: str
+    context: bool
+    floor: int  # rows below which it has shrunk
+    expected: int  # rows when healthy
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a healthy system looks like; from the declaration, never from the database under suspicion."""
+
+    tables: tuple[TableExpected, ...]
+    revisions: frozenset[str] = frozenset()  # allowed; empty: any
+    stations: int | None = None  # that a run of ingestion has to see; None: ingestion is not watched
+    ingestion_interval: float = 600.0  # seconds between runs
+    health_watched: bool = False  # whether health addresses are declared
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A context table that has fewer rows than it should. `rows` is None when the table is gone."""
+
+    table: str
+    rows: int | None
+    expected: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A symptom in one observation, and how long it has to last before it opens an incident."""
+
+    symptom: Symptom
+    detail: str
+    losses: tuple[Loss, ...] = ()
+    opens_after: float = 0.0
+    opens_probes: int = 2
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one observation shows, and which symptoms it could say nothing about."""
+
+    found: tuple[Finding, ...] = ()
+    undetermined: frozenset[Symptom] = frozenset()
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        return tuple(loss for finding in self.found for loss in finding.losses)
+
+    @property
+    def context_lost(self) -> bool:
+        return any(finding.symptom in CONTEXT_LOSS for finding in self.found)
+
+    @property
+    def context_whole(self) -> bool:
+        """Every context table was seen, and none has lost anything."""
+        return not self.context_lost and not self.undetermined & CONTEXT_LOSS
+
+    def clear_of(self, symptoms: frozenset[Symptom]) -> bool:
+        """Nothing is wrong, and of `symptoms` each was looked at."""
+        return not self.found and not self.undetermined & symptoms

@@ -1,0 +1,144 @@
+"""One decision in the making: the state so far, the transitions taken, the effects asked for.
+
+Every change of phase goes through `Step.move`, which refuses what model.py's table does not list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .model import TRANSITIONS, Decision, Effect, Incident, Notify, Policy, State, Transition
+from .seen import Expectation, Finding, Findings, Loss, Observation
+from .words import CONTEXT_LOSS, Kind, Phase, Reason, Tag
+
+NOTIFY = frozenset({Tag.NOTIFY})
+PAGE = frozenset({Tag.PAGE})
+BOTH = NOTIFY | PAGE
+CLEAR_PROBES = 2  # successive clear observations that end an episode: one may be a gap between two deletes
+
+
+@dataclass
+class Step:
+    """Mutable while one decision is made; what leaves it is frozen."""
+
+    state: State
+    seen: Observation
+    findings: Findings
+    expected: Expectation
+    policy: Policy
+    transitions: list[Transition] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    about: Incident | None = None  # the incident that this decision ended
+    refusal: Reason | None = None
+    refusal_is_new: bool = False
+
+    @property
+    def incident(self) -> Incident:
+        if self.state.incident is None:
+            raise AssertionError(f"no incident in phase {self.state.phase}")
+        return self.state.incident
+
+    @property
+    def lived(self) -> float:
+        return self.state.lived
+
+    def set(self, **changes: Any) -> None:
+        """Change the state."""
+        self.state = replace(self.state, **changes)
+
+    def note(self, **changes: Any) -> None:
+        """Change the incident."""
+        self.set(incident=replace(self.incident, **changes))
+
+    def move(self, after: Phase, reason: Reason, detail: str = "") -> None:
+        before = self.state.phase
+        if reason not in TRANSITIONS.get((before, after), frozenset()):
+            raise AssertionError(f"{before} -> {after} because {reason} is not a transition")
+        self.transitions.append(Transition(before, after, reason, detail))
+        self.set(phase=after, phase_lived=self.lived)
+
+    def tell(self, kind: Kind, tags: frozenset[Tag], reason: Reason | None = None, detail: str = "") -> None:
+        if Tag.PAGE in tags:
+            self.note(paged=True)
+        self.effects.append(Notify(kind, tags, reason, detail))
+
+    def audience(self) -> frozenset[Tag]:
+        """Whom further news of this incident goes to: who was paged wants to hear the end of it."""
+        return BOTH if self.incident.paged else NOTIFY
+
+    def confirmed(self) -> tuple[Finding, ...]:
+        """The findings of this observation that have lasted long enough to open an incident."""
+        streaks = {streak.symptom: streak for streak in self.state.streaks}
+        return tuple(
+            finding
+            for finding in self.findings.found
+            if streaks[finding.symptom].probes >= finding.opens_probes
+            and self.lived - streaks[finding.symptom].since_lived >= finding.opens_after
+        )
+
+    def context_loss_confirmed(self) -> bool:
+        return any(finding.symptom in CONTEXT_LOSS for finding in self.confirmed())
+
+    def worsen(self) -> None:
+        """New symptoms and larger losses join the incident; people hear of each step down once."""
+        confirmed = self.confirmed()
+        fresh = [finding for finding in confirmed if finding.symptom not in self.incident.symptoms]
+        grown = _grown(self.incident.losses, [loss for finding in confirmed for loss in finding.losses])
+        if not fresh and not grown:
+            return
+        grown_tables = {loss.table for loss in grown}
+        kept = tuple(loss for loss in self.incident.losses if loss.table not in grown_tables)
+        self.note(
+            symptoms=(*self.incident.symptoms, *(finding.symptom for finding in fresh)),
+            losses=(*kept, *grown),
+        )
+        if grown:
+            self.set(plan=None, planning=False)  # made for a smaller loss
+        if self.incident.restored_lived is None:
+            news = [f for f in confirmed if f in fresh or set(f.losses) & set(grown)]
+            self.tell(Kind.WORSENED, self.audience(), detail=details(tuple(news)))
+
+    def remind(self) -> None:
+        """Page what is not restored in time; say again, at intervals, what is still open."""
+        incident = self.incident
+        late = self.lived - incident.opened_lived >= self.policy.page_after
+        if incident.restored_lived is None and not incident.paged and late:
+            self.tell(Kind.OPENED, PAGE, Reason.NOT_RESTORED_IN_TIME, self.refusal_detail())
+            self.note(reminded_lived=self.lived)
+        elif self.lived - incident.reminded_lived >= self.policy.reminder_every:
+            self.tell(Kind.REMINDER, self.audience())
+            self.note(reminded_lived=self.lived)
+
+    def refusal_detail(self) -> str:
+        """What stands in the way of the heal, where more is known than the reason."""
+        if self.refusal is Reason.CHANGE_IN_PROGRESS:
+            return f"the lock is held by backend pid {self.seen.database.change_held_by}"
+        if self.refusal is Reason.PLAN_FAILED and self.state.plan is not None:
+            return self.state.plan.failed
+        return ""
+
+    def decision(self) -> Decision:
+        return Decision(
+            state=self.state,
+            findings=self.findings,
+            transitions=tuple(self.transitions),
+            effects=tuple(self.effects),
+            refusal=self.refusal,
+            refusal_is_new=self.refusal_is_new,
+            incident=self.state.incident or self.about,
+        )
+
+
+def details(found: tuple[Finding, ...]) -> str:
+    return "; ".join(finding.detail for finding in found)
+
+
+def _grown(before: tuple[Loss, ...], now: list[Loss]) -> list[Loss]:
+    """The losses that are larger than was known; a table that is gone has lost more than an empty one."""
+    known = {loss.table: _left(loss) for loss in before}
+    return [loss for loss in now if loss.table not in known or _left(loss) < known[loss.table]]
+
+
+def _left(loss: Loss) -> int:
+    return -1 if loss.rows is None else loss.rows

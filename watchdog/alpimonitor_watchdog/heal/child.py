@@ -1,0 +1,141 @@
+"""Runs one declared program: no shell, a deadline, its own process group, killed as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_OUTPUT_LIMIT = 16 * 1024 * 1024  # bytes of standard output that are read
+_DETAIL_LIMIT = 500  # characters of standard error that are kept
+_CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended. `code` is None when it was killed on its deadline or on a stop."""
+
+    code: int | None
+    stdout: bytes
+    detail: str
+    late: bool = False
+    stopped: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+class Child:
+    """Runs programs one at a time; `stop()` from another thread ends the one that runs, and all after it."""
+
+    def __init__(self, environ: Mapping[str, str], *, term_grace: float = 0.5) -> None:
+        self._environ = dict(environ)
+        self._term_grace = term_grace
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, argv: Sequence[str], deadline: float) -> Ended:
+        """Run `argv` for at most `deadline` seconds. Never raises: not being able to start is an end, too."""
+        # Files, not pipes: a grandchild that escapes its group cannot hold us at the end of a pipe.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with self._lock:
+                if self._stopped:
+                    return Ended(None, b"", "the sidecar is stopping", stopped=True)
+                try:
+                    process = subprocess.Popen(
+                        argv,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        env=self._environ,
+                        start_new_session=True,
+                    )
+                except (OSError, ValueError) as error:
+                    return Ended(127, b"", f"{argv[0]} cannot be started: {_reason(error)}")
+                self._process = process
+            late = False
+            try:
+                process.wait(deadline)
+            except subprocess.TimeoutExpired:
+                late = True
+            finally:
+                # Whatever the leader left running in its group ends with it, before another heal may begin.
+                end_group(process, self._term_grace if late else 0.0)
+                with self._lock:
+                    self._process = None
+                    stopped = self._stopped
+            if late:
+                return Ended(None, b"", f"killed after its deadline of {deadline:g} s", late=True)
+            if stopped:
+                return Ended(None, b"", "ended because the sidecar stops", stopped=True)
+            return Ended(process.returncode, _head(out), _tail(err))
+
+    def stop(self) -> None:
+        """End what runs; nothing starts any more."""
+        with self._lock:
+            self._stopped = True
+            process = self._process
+        if process is not None:
+            _signal_group(process.pid, signal.SIGKILL)
+
+
+def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Ask the group to end, then kill it. Safe to call when it has ended already."""
+    if grace > 0 and _signal_group(process.pid, signal.SIGTERM):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, signum: signal.Signals) -> bool:
+    try:
+        os.killpg(group, signum)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def child_environment(
+    environ: Mapping[str, str], secrets: frozenset[str], declared: Mapping[str, str], bin_dir: Path
+) -> dict[str, str]:
+    """The environment of a declared program: ours without our own credentials, with what was declared for it.
+
+    `bin_dir` (this interpreter's) comes first on PATH, so that an installed `alpimonitor` is found without
+    an activated environment.
+    """
+    kept = {name: value for name, value in environ.items() if name not in secrets}
+    kept["PATH"] = os.pathsep.join(part for part in (str(bin_dir), kept.get("PATH", os.defpath)) if part)
+    return {**kept, **declared}
+
+
+def redact(text: str) -> str:
+    """`text` without the passwords of any address in it."""
+    return _CREDENTIALS.sub(r"\1:***@", text)
+
+
+def _head(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(_OUTPUT_LIMIT)
+
+
+def _tail(file: IO[bytes]) -> str:
+    """The last lines of standard error, redacted."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 4 * _DETAIL_LIMIT))
+    lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return redact(" | ".join(lines[-3:]))[-_DETAIL_LIMIT:]
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

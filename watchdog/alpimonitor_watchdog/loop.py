@@ -1,0 +1,285 @@
+"""tick(): observe → decide → save → perform → record → publish. run(): the cadence.
+
+The only user of `schedule`. It reads the wall clock, so a monotonic guard stands beside it: a tick that is
+overdue by the monotonic clock runs, whatever the wall clock does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol, cast
+
+import schedule
+
+from .core.decide import decide
+from .core.guards import circuit_open
+from .core.messages import About, compose
+from .core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
+from .core.seen import DatabaseSeen, Expectation, HealSeen, Observation, OutsideSeen
+from .core.words import CONTEXT_LOSS, HealOutcome
+from .heal.worker import Finished, HealWorker
+from .metrics import Metrics
+from .store import Outgoing, Store, StoreError
+from .web.view import View
+
+log = logging.getLogger(__name__)
+_SECOND_LOOK = 0.05  # seconds: two successive looks have to agree, and need not be an interval apart
+_SAVE_EVERY = 60.0  # seconds between saves of an uneventful state
+
+
+class LooksAtDatabase(Protocol):
+    """The database probe. Never raises."""
+
+    def look(self) -> DatabaseSeen: ...
+
+
+class LooksOutside(Protocol):
+    """The probe of the API, in a thread of its own."""
+
+    def latest(self, now: float) -> OutsideSeen | None: ...
+    def wake(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The two clocks, read once a tick: aware UTC for people, monotonic seconds for durations."""
+
+    utc: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the loop is told once, at the start."""
+
+    expectation: Expectation
+    policy: Policy
+    about: About
+    warnings: tuple[str, ...] = ()
+
+
+class Loop:
+    """Holds the state between ticks; everything it does to the world goes through what it is given."""
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        clock: Clock,
+        database: LooksAtDatabase,
+        outside: LooksOutside | None,
+        worker: HealWorker | None,
+        store: Store,
+        metrics: Metrics,
+        publish: Callable[[View], None],
+        wake_notifier: Callable[[], None],
+    ) -> None:
+        self._task = task
+        self._clock = clock
+        self._database = database
+        self._outside = outside
+        self._worker = worker
+        self._store = store
+        self._metrics = metrics
+        self._publish = publish
+        self._wake_notifier = wake_notifier
+        self._ticked: float | None = None
+        self._saved_lived = 0.0
+        self._store_error = ""
+        self._found_on_start: HealSeen | None = None
+        self.state = self._resume()
+
+    def _resume(self) -> State:
+        """The saved state; a heal that ran when the last process ended is reported, and not repeated."""
+        # A plan that was being made died with the process that made it.
+        state = replace(self._store.load(), planning=False)
+        self._saved_lived = state.lived
+        if state.heal is not None and state.heal.ended_lived is None:
+            self._found_on_start = self._store.finished_heal(state.heal.id) or HealSeen(
+                state.heal.id, HealOutcome.INTERRUPTED, "the sidecar stopped while it ran"
+            )
+        return state
+
+    def tick(self) -> Decision:
+        """One pass. Raises nothing that the world causes."""
+        seen, finished = self._observe()
+        before = self.state
+        decision = decide(before, seen, self._task.expectation, self._task.policy)
+        self.state = decision.state
+        saved = self._save(before, decision, seen)
+        self._perform(decision, saved=saved)
+        self._record(decision, seen, finished)
+        self._report(decision, seen)
+        return decision
+
+    def close(self, at: datetime) -> None:
+        """Record how a heal ended that was stopped with the sidecar."""
+        ended = self._worker.collect().heal if self._worker else None
+        if ended is not None:
+            try:
+                self._store.finish_heal(ended.id, ended.outcome, ended.detail, at)
+            except StoreError as error:
+                log.error("A heal's end could not be recorded: %s", error, extra={"action": "record_failed"})
+
+    def _observe(self) -> tuple[Observation, Finished]:
+        monotonic = self._clock.monotonic()
+        elapsed = 0.0 if self._ticked is None else monotonic - self._ticked
+        self._ticked = monotonic
+        at = self._clock.utc()
+        # Before the look at the rows: what a heal did is then seen in this very tick.
+        finished = self._worker.collect() if self._worker else Finished()
+        if self._found_on_start is not None:
+            finished = replace(finished, heal=self._found_on_start)
+            self._found_on_start = None
+        if finished.heal is not None and self._outside is not None:
+            self._outside.wake()
+        seen = Observation(
+            at=at,
+            elapsed=elapsed,
+            database=self._database.look(),
+            outside=self._outside.latest(monotonic) if self._outside else None,
+            plan=finished.plan,
+            heal=finished.heal,
+            recordable=not self._store_error,
+        )
+        return seen, finished
+
+    def _save(self, before: State, decision: Decision, seen: Observation) -> bool:
+        """Save what changed; a healthy tick changes nothing, and is saved once a minute."""
+        eventful = decision.transitions or decision.effects or _lasting(decision.state) != _lasting(before)
+        due = decision.state.lived - self._saved_lived >= _SAVE_EVERY
+        if not (eventful or due or self._store_error):
+            return True
+        outgoing = []
+        for effect in decision.effects:
+            if isinstance(effect, Notify) and decision.incident is not None:
+                message = compose(
+                    effect, decision, self._task.about, self._task.policy, self._task.expectation
+                )
+                outgoing.append(Outgoing(decision.incident.id, effect.kind, effect.tags, message))
+        try:
+            self._store.save(decision, seen.at, outgoing)
+        except StoreError as error:
+            if not self._store_error:
+                log.error("The state could not be saved: %s", error, extra={"action": "save_failed"})
+            self._store_error = str(error)
+            return False
+        if self._store_error:
+            log.warning("The state can be saved again.", extra={"action": "save_works"})
+        self._store_error = ""
+        self._saved_lived = decision.state.lived
+        return True
+
+    def _perform(self, decision: Decision, *, saved: bool) -> None:
+        for effect in decision.effects:
+            match effect:
+                case Notify():
+                    self._wake_notifier()
+                case MakePlan() if self._worker:
+                    self._worker.plan()
+                case StartHeal(heal_id) if self._worker:
+                    if saved:
+                        self._worker.heal(heal_id)
+                    else:
+                        self._found_on_start = HealSeen(
+                            heal_id, HealOutcome.FAILED, f"not started: {self._store_error}"
+                        )
+                case RunAfter() if self._worker:
+                    self._worker.after()
+                case _:
+                    raise AssertionError(f"{effect} without a healer")
+
+    def _record(self, decision: Decision, seen: Observation, finished: Finished) -> None:
+        incident = decision.incident.id if decision.incident else None
+        try:
+            if finished.heal is not None:
+                self._store.finish_heal(
+                    finished.heal.id, finished.heal.outcome, finished.heal.detail, seen.at
+                )
+            for sentence in finished.after:
+                self._store.note(incident, seen.at, "after_heal", "heal", sentence)
+        except StoreError as error:
+            log.error("An event could not be recorded: %s", error, extra={"action": "record_failed"})
+
+    def _report(self, decision: Decision, seen: Observation) -> None:
+        for change in decision.transitions:
+            log.info(
+                "%s -> %s: %s%s",
+                change.before,
+                change.after,
+                change.reason,
+                f" ({change.detail})" if change.detail else "",
+                extra={"action": "transition", "reason": change.reason.value},
+            )
+        if decision.refusal is not None and decision.refusal_is_new:
+            log.warning(
+                "No heal: %s", decision.refusal, extra={"action": "refusal", "reason": decision.refusal.value}
+            )
+        state = decision.state
+        self._metrics.publish(seen, decision, self._task.expectation, circuit_open(state, self._task.policy))
+        self._publish(
+            View(
+                at=seen.at,
+                lived=state.lived,
+                state=state,
+                observation=seen,
+                findings=decision.findings,
+                refusal=decision.refusal,
+                expectation=self._task.expectation,
+                policy=self._task.policy,
+                database=self._task.about.database,
+                warnings=self._task.warnings,
+                store_error=self._store_error,
+            )
+        )
+
+
+def seconds_to_next(decision: Decision, interval: float) -> float:
+    """When to look again: soon, if a second look is all that an incident needs to open."""
+    fresh = any(streak.symptom in CONTEXT_LOSS and streak.probes == 1 for streak in decision.state.streaks)
+    return min(_SECOND_LOOK, interval) if fresh and decision.findings.context_lost else interval
+
+
+def _lasting(state: State) -> State:
+    """The state without what every tick counts up."""
+    return replace(state, lived=0.0, streaks=(), clear_probes=0)
+
+
+def run(
+    tick: Callable[[], float],
+    *,
+    interval: float,
+    wake: threading.Event,
+    stopping: Callable[[], bool],
+    monotonic: Callable[[], float],
+) -> None:
+    """Tick every `interval` seconds until `stopping()`.
+
+    `wake` brings the next tick forward, and so does a tick that returns fewer seconds than `interval`. A tick
+    that raises is logged and the next one comes all the same: the watch never ends by itself.
+    """
+    cadence = schedule.Scheduler()
+    due = monotonic()
+
+    def guarded() -> None:
+        nonlocal due
+        began = monotonic()
+        pause = interval
+        try:
+            pause = min(tick(), interval)
+        except Exception:
+            log.exception("A tick failed", extra={"action": "tick_failed"})
+        due = began + pause
+
+    cadence.every(cast(int, interval)).seconds.do(guarded)  # fractions work; the annotation says int
+    while not stopping():
+        if wake.is_set() or monotonic() >= due:
+            wake.clear()
+            cadence.run_all()
+        else:
+            cadence.run_pending()
+        wake.wait(max(0.0, min(cadence.idle_seconds or 0.0, due - monotonic())))

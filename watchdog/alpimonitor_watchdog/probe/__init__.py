@@ -1,0 +1,1 @@
+"""Looking at database and API; an observation, never an exception."""

@@ -1,0 +1,171 @@
+"""DatabaseProbe: one bounded look at the guarded database, which ends in a value and never in an exception.
+
+A healthy look is three round trips: the catalog, the counts, the revision. The look runs in a thread of its
+own, for what cannot be bounded from inside (a name server that hangs, a network that swallows
+everything): the caller waits a bounded time, and then severs the connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+
+from ..core.seen import DatabaseSeen, TableSeen
+from ..core.words import Unseen
+from .bounded import Bounded, Late
+from .catalog import Catalog, Countable, Entry, Guarded
+from .counting import Counting
+from .link import CONNECT_SECONDS, Link, Unseeable, is_lost, unseen
+from .queries import queries
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+_ALONE_SECONDS = 1.0  # that a look may spend on tables one by one
+_HEADS = 10  # revisions of a branched history that are shown
+
+
+class DatabaseProbe:
+    """`look` and `close` belong to one thread."""
+
+    def __init__(
+        self,
+        url: str,
+        tables: Sequence[Guarded],
+        *,
+        application_name: str,
+        timeout: float = 0.05,
+        count_limit: int = 10_000,
+        revision_query: str | None = None,
+        lock_prefix: str = "alpimonitor",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timeout`, in seconds, bounds each statement. Connects at the first look only."""
+        self._tables = tuple(tables)
+        self._link = Link(url, timeout=timeout, application_name=application_name)
+        self._catalog = Catalog(self._tables, lock_prefix)
+        self._counting = Counting(count_limit)
+        self._revision_query = revision_query
+        self._monotonic = monotonic
+        # Beside those: catalog, counts, revision, and one more that began just before the time was up.
+        self.within = CONNECT_SECONDS + _ALONE_SECONDS + 4 * timeout
+        self._bounded = Bounded(self._look, self._link.sever, within=self.within, name="database-probe")
+
+    @classmethod
+    def of(cls, settings: Settings, application_name: str) -> Self:
+        """The probe that the settings ask for."""
+        return cls(
+            settings.database_url.get_secret_value(),
+            [Guarded(table.name, table.columns) for table in settings.tables],
+            application_name=application_name,
+            timeout=settings.policy.timeout,
+            count_limit=settings.policy.count_limit,
+            revision_query=settings.revision.query if settings.revision else None,
+            lock_prefix=settings.lock_prefix,
+        )
+
+    def look(self) -> DatabaseSeen:
+        """What there is to see now; at the latest `within` seconds later. Never raises."""
+        began = self._monotonic()
+        try:
+            seen = self._bounded.run()
+        except Late:
+            detail = f"{self._link.place} did not answer within {self.within:g} s"
+            seen = DatabaseSeen(unseen=Unseen.UNREACHABLE, detail=detail)
+        except Exception as error:
+            # Whatever it was, it is no proof that anything is empty.
+            seen = DatabaseSeen(unseen=Unseen.ERROR, detail=f"{type(error).__name__}: {error}")
+        return replace(seen, duration=self._monotonic() - began)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._bounded.stop()
+        self._link.drop()
+
+    def _look(self) -> DatabaseSeen:
+        self._link.allow()
+        try:
+            return self._look_through(again=self._link.is_open)
+        except Exception:
+            self._link.drop()
+            raise
+
+    def _look_through(self, *, again: bool) -> DatabaseSeen:
+        try:
+            return self._look_at(self._link.open())
+        except Unseeable as error:
+            return DatabaseSeen(unseen=error.unseen, detail=error.detail)
+        except psycopg.Error as error:
+            lost = self._link.lost
+            self._link.drop()
+            if lost and again:
+                # It may have ended since the last look, by a restart or by a hand: that says nothing yet.
+                return self._look_through(again=False)
+            reason, said = unseen(error)
+            return DatabaseSeen(
+                unseen=Unseen.UNREACHABLE if lost else reason, detail=f"{self._link.place}: {said}"
+            )
+
+    def _look_at(self, connection: psycopg.Connection) -> DatabaseSeen:
+        ends = self._monotonic() + _ALONE_SECONDS
+        entries = self._catalog.read(connection)
+        tables = self._count(connection, entries, lambda: self._monotonic() < ends)
+        revision, revision_unseen, detail = self._revision(connection)
+        state = entries[0]
+        return DatabaseSeen(
+            tables=tables,
+            revision=revision,
+            revision_unseen=revision_unseen,
+            detail=detail,
+            in_recovery=state.in_recovery,
+            read_only=state.read_only,
+            subscribed=self._subscribed(connection, entries),
+            change_held_by=state.change_held_by,
+            name=state.database,
+            clock=state.clock.astimezone(UTC),
+        )
+
+    def _count(
+        self, connection: psycopg.Connection, entries: Sequence[Entry], in_time: Callable[[], bool]
+    ) -> tuple[TableSeen, ...]:
+        """One answer for each declared table, in their order."""
+        known = [entry.countable(table) for table, entry in zip(self._tables, entries, strict=True)]
+        countable = [table for table in known if isinstance(table, Countable)]
+        counted = {table.name: table for table in self._counting.count(connection, countable, in_time)}
+        return tuple(
+            _complete(table, entry, counted[found.name] if isinstance(found, Countable) else found)
+            for table, entry, found in zip(self._tables, entries, known, strict=True)
+        )
+
+    def _revision(self, connection: psycopg.Connection) -> tuple[str | None, Unseen | None, str]:
+        """The revision; else why it could not be seen. A database without the table has none."""
+        if self._revision_query is None:
+            return None, None, ""
+        try:
+            rows = connection.execute(self._revision_query).fetchmany(_HEADS)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return None, None, ""
+        except psycopg.Error as error:
+            if is_lost(connection):
+                raise
+            reason, said = unseen(error)
+            return None, reason, f"revision: {said}"
+        heads = sorted(str(row[0]) for row in rows if row and row[0] is not None)
+        return ",".join(heads) or None, None, ""
+
+    def _subscribed(self, connection: psycopg.Connection, entries: Sequence[Entry]) -> tuple[str, ...]:
+        if not entries[0].may_be_subscribed:
+            return ()
+        oids = [entry.oid for entry in entries]
+        found = connection.execute(queries()["subscribed"].text, {"oids": oids}, prepare=True).fetchall()
+        written = {oid for (oid,) in found}
+        return tuple(table.name for table, oid in zip(self._tables, oids, strict=True) if oid in written)
+
+
+def _complete(table: Guarded, entry: Entry, seen: TableSeen) -> TableSeen:
+    return replace(seen, missing_columns=entry.missing_columns(table)) if table.columns else seen

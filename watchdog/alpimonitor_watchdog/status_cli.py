@@ -1,0 +1,77 @@
+"""`alpimonitor status`: what a running sidecar sees, asked over its own web surface."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from .problems import SettingsError
+from .variables import listen_address
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def status(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="The sidecar; default: where WATCHDOG_LISTEN says it listens."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The sidecar's own answer, as it is.")] = False,
+) -> None:
+    """Say in a few lines how a running sidecar sees the database.
+
+    Exit codes: 0 healthy; 1 an incident is open, or the sidecar does not answer; 2 usage.
+
+    \b
+    Examples:
+      alpimonitor status
+      alpimonitor status --url http://127.0.0.1:9877 --json
+    """
+    base = url or _own_address()
+    try:
+        answer = httpx.get(f"{base.rstrip('/')}/api/state", timeout=5, trust_env=False)
+        answer.raise_for_status()
+        state = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        typer.echo(
+            f"alpimonitor status: no sidecar answers at {base} ({type(error).__name__}): "
+            "start it with `alpimonitor watchdog run`, or give its address with --url",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(state, indent=2, ensure_ascii=False) if as_json else told(state))
+    if state["phase"] not in ("healthy", "suspected", "resolved"):
+        raise typer.Exit(1)
+
+
+def told(state: dict[str, Any]) -> str:
+    """The sidecar's state in lines for a terminal."""
+    lines = [f"{state['database']}: {state['phase']}. {state['sentence']}", state["must_do"]]
+    if state["stale"]:
+        lines.insert(0, f"The sidecar has not looked for {state['age_seconds']:.0f} s: its loop hangs.")
+    if state["incident"]:
+        lines.append(f"incident {state['incident']['id']}, opened {state['incident']['opened_at']}")
+    if state["healing"]["refusal"]:
+        lines.append(f"no heal now: {state['healing']['refusal']}")
+    for table in state["tables"]:
+        rows = "not seen" if table["rows"] is None else f"{table['rows']}{'+' if table['capped'] else ''}"
+        wanted = f" of {table['expected']}" if table["kind"] == "context" else ""
+        lines.append(f"  {table['name']:18} {rows:>8}{wanted:8} {table['condition']}")
+    return "\n".join(lines + [f"warning: {warning}" for warning in state["warnings"]])
+
+
+def _own_address() -> str:
+    try:
+        host, port = listen_address("WATCHDOG_LISTEN", "127.0.0.1:9877", os.environ)
+    except SettingsError as error:
+        typer.echo(f"alpimonitor status: {error}", err=True)
+        raise typer.Exit(2) from None
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -1,0 +1,101 @@
+"""One SQLite connection that several threads share, its transactions, and the translation of its errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError, StoreFull, StoreTooNew
+
+SCRIPTS = ("v1.sql",)  # the n-th upgrades a store of version n to n + 1
+
+
+class Damaged(Exception):
+    """The file is not, or no longer, a sound SQLite database."""
+
+
+class Connection:
+    """Statements from any thread, one transaction at a time; a committed one survives a power cut."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+
+    def prepare(self, scripts: Sequence[str] | None = None) -> None:
+        """Check the file and bring its schema up to date, in place.
+
+        Raises Damaged, StoreTooNew, or StoreError when the file cannot be read or written.
+        """
+        if scripts is None:
+            folder = resources.files(__package__)
+            scripts = [folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
+        try:
+            self._sqlite.execute("PRAGMA journal_mode = WAL")
+            self._sqlite.execute("PRAGMA synchronous = FULL")
+            (verdict,) = self._sqlite.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise Damaged(verdict)
+            (version,) = self._sqlite.execute("PRAGMA user_version").fetchone()
+            if version > len(scripts):
+                raise StoreTooNew(
+                    f"The store {self.path} has version {version} and was written by a newer sidecar; this "
+                    f"one knows versions up to {len(scripts)}. Run the newer sidecar, or give this one a "
+                    "WATCHDOG_STATE_DIR of its own."
+                )
+            for number, script in enumerate(scripts[version:], start=version + 1):
+                self._sqlite.executescript(
+                    f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;"
+                )
+        except sqlite3.Error as error:
+            if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise Damaged(str(error)) from error
+            raise self._translated(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that happens inside is stored, or nothing of it. Raises StoreFull or StoreError."""
+        with self.lock:
+            try:
+                self._sqlite.execute("BEGIN IMMEDIATE")
+                yield self._sqlite
+                self._sqlite.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                    self._sqlite.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise self._translated(error) from error
+                raise
+
+    def rows(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """The rows of one SELECT, by column name. Raises StoreError."""
+        with self.lock:
+            try:
+                cursor = self._sqlite.execute(statement, values)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+
+    def close(self) -> None:
+        with self.lock:
+            self._sqlite.close()
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        if _code(error) == sqlite3.SQLITE_FULL:
+            return StoreFull(
+                f"The store {self.path} cannot grow: the disk is full. Free some space; the sidecar watches "
+                "on and heals nothing until it can record what it does."
+            )
+        return StoreError(f"The store {self.path} failed: {error}. Check its disk and its permissions.")
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """The primary result code: the low byte of the extended one."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

@@ -1,0 +1,114 @@
+"""What the environment says: secrets, references in the file, addresses. What cannot be used is fatal.
+
+A secret comes from a variable NAME, or from the file that NAME_FILE names; a variable set to nothing counts
+as not set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from .problems import SettingsError
+
+_EXPANDED_KEYS = ("url", "environment")
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>[^}]*))?\}")
+_DATABASE_URL = "a URL such as postgresql://role:password@host:5432/name, special characters as %XX"
+
+
+def expanded(written: Any, environ: Mapping[str, str], *, inside: bool = False) -> Any:
+    """Replace ${NAME} and ${NAME:-default} in the texts below the keys `url` and `environment`.
+
+    Raises SettingsError when a variable is not set and has no default.
+    """
+    if isinstance(written, dict):
+        return {
+            key: expanded(value, environ, inside=inside or key in _EXPANDED_KEYS)
+            for key, value in written.items()
+        }
+    if isinstance(written, list):
+        return [expanded(value, environ, inside=inside) for value in written]
+    if not inside or not isinstance(written, str):
+        return written
+
+    def resolved(reference: re.Match[str]) -> str:
+        name = reference["name"]
+        value = environ.get(name) or reference["default"]
+        if value is None:
+            raise SettingsError(
+                f"${{{name}}} names an environment variable that is not set: "
+                f"set {name}, or write ${{{name}:-default}}"
+            )
+        return value
+
+    return _REFERENCE.sub(resolved, written)
+
+
+def secret(name: str, environ: Mapping[str, str]) -> SecretStr | None:
+    """The value of a variable, or of the file that its _FILE names; None when neither is set."""
+    if value := environ.get(name, "").strip():
+        return SecretStr(value)
+    file = environ.get(f"{name}_FILE")
+    if not file:
+        return None
+    try:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+        raise SettingsError(
+            f"{name}_FILE names {file}, which cannot be read ({reason}): name one that the sidecar may read"
+        ) from None
+    if not value:
+        raise SettingsError(f"{name}_FILE names {file}, which is empty: write the URL into it")
+    return SecretStr(value)
+
+
+def database_url(name: str, environ: Mapping[str, str]) -> SecretStr:
+    """libpq's URL form, with a database named: libpq would silently take the role's name for it."""
+    url = secret(name, environ)
+    if url is None:
+        raise SettingsError(
+            f"{name} is not set: set it to {_DATABASE_URL}, or let {name}_FILE name a file that holds it"
+        )
+    reason = _unusable(url.get_secret_value())
+    if reason:
+        raise SettingsError(f"{name} {reason} (its value is not shown here): set it to {_DATABASE_URL}")
+    return url
+
+
+def _unusable(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        return "does not begin with postgresql://"
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        # The driver's message quotes the piece it stumbled on, which may be the password.
+        return "is not a URL that PostgreSQL's client understands"
+    if not parts.get("dbname"):
+        return "names no database"
+    if not all(port.isdigit() for port in str(parts.get("port", "5432")).split(",") if port):
+        return "has a port that is not a number"
+    return ""
+
+
+def listen_address(name: str, default: str, environ: Mapping[str, str]) -> tuple[str, int]:
+    """`host:port`, an IPv6 address in brackets; port 0 is any free one."""
+    written = environ.get(name) or default
+    found = re.fullmatch(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<port>\d{1,5})", written)
+    if found is None or int(found["port"]) > 65535:
+        raise SettingsError(f"{name} is {written!r}: set it to host:port such as {default} or [::1]:9877")
+    return found["host"].strip("[]"), int(found["port"])
+
+
+def one_of(name: str, allowed: tuple[str, ...], default: str, environ: Mapping[str, str]) -> str:
+    """A word of a closed list, in any case; returned in lower case."""
+    written = environ.get(name) or default
+    if written.lower() not in allowed:
+        raise SettingsError(f"{name} is {written!r}: set it to one of {', '.join(allowed)}")
+    return written.lower()

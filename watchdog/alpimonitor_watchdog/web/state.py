@@ -1,0 +1,162 @@
+"""A view as JSON: what /api/state serves and the status page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..core.guards import circuit_open
+from ..core.seen import HealthSeen, TableExpected, TableSeen
+from ..store.timeline import stamp
+from .sentences import how_it_stands, label, seconds_until_heal, tone, what_to_do
+from .view import View
+
+
+def as_json(view: View, age: float, *, stale_after: float, version: str) -> dict[str, Any]:
+    """All that one tick knows, in snake_case values; times as UTC text, durations in seconds.
+
+    `age`: seconds since the tick; beyond `stale_after` the answer says that the loop is dead.
+    """
+    act, todo = what_to_do(view)
+    return {
+        "at": stamp(view.at),
+        "age_seconds": round(age, 1),
+        "stale": age > stale_after,
+        "version": version,
+        "database": view.database,
+        "phase": view.state.phase.value,
+        "label": label(view),
+        "tone": tone(view),
+        "sentence": how_it_stands(view),
+        "act": act,
+        "must_do": todo,
+        "healing": {
+            "mode": view.policy.mode.value,
+            "healer": view.policy.healer,
+            "refusal": view.refusal,
+            "seconds_until_heal": round(seconds_until_heal(view), 1),
+            "circuit_open": circuit_open(view.state, view.policy),
+            "heals_in_window": len(view.state.heals) + (view.state.heal is not None),
+            "budget": view.policy.heal_budget,
+            "window_seconds": view.policy.heal_window,
+        },
+        "incident": _incident(view),
+        "findings": [
+            {"symptom": finding.symptom.value, "detail": finding.detail} for finding in view.findings.found
+        ],
+        "undetermined": sorted(view.findings.undetermined),
+        "look": _look(view),
+        "tables": _tables(view),
+        "health": _health(view),
+        "ingestion": _ingestion(view),
+        "watched_seconds": round(view.lived),
+        "warnings": list(view.warnings),
+        "store_error": view.store_error,
+    }
+
+
+def _incident(view: View) -> dict[str, Any] | None:
+    incident = view.state.incident
+    if incident is None:
+        return None
+    return {
+        "id": incident.id,
+        "opened_at": stamp(incident.opened_at),
+        "restored_at": stamp(incident.restored_at) if incident.restored_at else None,
+        "symptoms": [symptom.value for symptom in incident.symptoms],
+        "losses": [
+            {"table": loss.table, "rows": loss.rows, "expected": loss.expected} for loss in incident.losses
+        ],
+        "repeated": incident.repeated,
+        "paged": incident.paged,
+        "plan": _plan(view),
+    }
+
+
+def _plan(view: View) -> dict[str, Any] | None:
+    plan = view.state.plan
+    if plan is None:
+        return None
+    return {
+        "inserts": dict(plan.inserts),
+        "updates": dict(plan.updates),
+        "deletes": dict(plan.deletes),
+        "failed": plan.failed,
+    }
+
+
+def _look(view: View) -> dict[str, Any] | None:
+    if view.observation is None:
+        return None
+    database = view.observation.database
+    return {
+        "at": stamp(view.observation.at),
+        "seen": database.unseen is None,
+        "unseen": database.unseen,
+        "detail": database.detail,
+        "milliseconds": round(database.duration * 1000, 2),
+        "revision": database.revision,
+    }
+
+
+def _tables(view: View) -> list[dict[str, Any]]:
+    """In the order of their declaration. `condition`: ok, empty, short, gone or unseen."""
+    database = view.observation.database if view.observation else None
+    seen: dict[str, TableSeen] = {}
+    if database is not None and database.unseen is None:
+        seen = {table.name: table for table in database.tables}
+    return [
+        _table(declared, seen.get(declared.name), database.unseen if database else None)
+        for declared in view.expectation.tables
+    ]
+
+
+def _table(declared: TableExpected, seen: TableSeen | None, database_unseen: str | None) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": declared.name,
+        "kind": "context" if declared.context else "operational",
+        "expected": declared.expected,
+        "floor": declared.floor,
+        "rows": None,
+        "capped": False,
+        "condition": "unseen",
+        "detail": database_unseen or "",
+    }
+    if seen is None:
+        return table
+    if not seen.exists:
+        return table | {"condition": "gone"}
+    if seen.unseen is not None or seen.rows is None:
+        holder = f" by pid {seen.locked_by}" if seen.locked_by else ""
+        return table | {"detail": f"{seen.unseen or 'not counted'}{holder}"}
+    short = seen.rows < declared.floor
+    condition = "empty" if short and seen.rows == 0 else "short" if short else "ok"
+    return table | {"rows": seen.rows, "capped": seen.capped, "condition": condition, "detail": seen.detail}
+
+
+def _health(view: View) -> list[dict[str, Any]]:
+    outside = view.observation.outside if view.observation else None
+    return [
+        {"url": _shown(each), "ok": each.ok, "detail": each.detail, "context_empty": each.context_empty}
+        for each in (outside.health if outside else ())
+    ]
+
+
+def _shown(health: HealthSeen) -> str:
+    """The address without user, password and query."""
+    parts = urlsplit(health.url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _ingestion(view: View) -> dict[str, Any] | None:
+    """None when ingestion is not watched; null figures when its last run is not known."""
+    if view.expectation.stations is None:
+        return None
+    outside = view.observation.outside if view.observation else None
+    seen = outside.ingestion if outside else None
+    return {
+        "stations_expected": view.expectation.stations,
+        "stations_seen": seen.stations_seen if seen else None,
+        "started_at": stamp(seen.started_at) if seen and seen.started_at else None,
+        "last_success_at": stamp(seen.last_success_at) if seen and seen.last_success_at else None,
+    }
