@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import httpcore  # noqa: F401 - else httpx imports it later, and an interrupt just then spoils the exit code 130
 import httpx
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families

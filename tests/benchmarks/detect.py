@@ -32,10 +32,15 @@ expected = {rows}
 
 [policy]
 interval = "{interval}"
-confirm_probes = 1000000
+confirm_for = "1h"
+page_after = "1h"
 
 [healing]
-mode = "off"
+mode = "on"
+
+[heal.command]
+plan = ["true"]
+run = ["true"]
 
 [[channel]]
 name = "pager"

@@ -11,7 +11,7 @@ from time import perf_counter
 import psycopg
 from psycopg import sql
 
-from alpimonitor_watchdog.declaration import Table
+from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.benchmarks.figures import Row, Say, figures
 from tests.databases import chosen_database, new_database, postgres_for_tests
@@ -45,7 +45,9 @@ def _measure(url: str, tables: int, rounds: int) -> list[Row]:
         counting = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)) for name in names
         )
-        probe = DatabaseProbe.of(url, [Table(name=name, expected=ROWS_EACH) for name in names], timeout=5.0)
+        probe = DatabaseProbe(
+            url, [Guarded(name) for name in names], application_name="benchmark", timeout=5.0
+        )
         timed: dict[str, list[float]] = {
             "the sidecar's look": [],
             "SELECT 1": [],

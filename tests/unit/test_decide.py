@@ -415,6 +415,20 @@ def test_an_interrupted_heal_is_not_repeated_before_the_back_off_and_then_succee
     assert second - first >= world.policy.backoff_first
 
 
+def test_an_interrupted_heal_that_had_done_its_work_is_proven_by_ingestion_and_not_repeated() -> None:
+    world = episode(heal_outcome=HealOutcome.INTERRUPTED)
+    world.wipe()
+    world.until(Phase.HEALING)
+    world.restore()
+    world.until(Phase.RESOLVED)
+    assert world.path()[-2:] == [
+        (Phase.OPEN, Reason.HEAL_INTERRUPTED),
+        (Phase.RESOLVED, Reason.INGESTION_COMPLETE),
+    ]
+    assert len(world.heals_started) == 1
+    assert world.kinds(Tag.PAGE) == []
+
+
 def test_a_stepped_wall_clock_neither_hastens_nor_delays_a_heal() -> None:
     for step in (timedelta(hours=3), timedelta(hours=-3)):
         world = episode()

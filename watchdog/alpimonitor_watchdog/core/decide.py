@@ -201,6 +201,10 @@ def heal_failed(step: Step, heal: Heal, ended: HealSeen) -> None:
     step.move(Phase.OPEN, reason, detail)
     if not step.findings.context_whole:
         step.tell(Kind.HEAL_FAILED, BOTH, reason, detail)
+    elif interrupted:
+        # It may have done its work before it was cut off: then only the proof is missing.
+        step.note(proof_since=heal.ended_at)
+        step.effects.append(RunAfter())
 
 
 def record(step: Step, heal: Heal, *, succeeded: bool) -> None:

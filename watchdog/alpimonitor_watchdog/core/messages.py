@@ -94,7 +94,7 @@ def _headline(notify: Notify, incident: Incident, state: State, policy: Policy) 
         case Kind.RESTORED:
             return f"context restored ({_lost(incident)})", "verifying"
         case Kind.RESOLVED:
-            if incident.restored_at is not None:
+            if incident.proof_since is not None:
                 return "resolved: rows put back and proven", f"was: {lost}"
             return "resolved: cleared by itself", f"was: {lost}"
         case Kind.ESCALATED:

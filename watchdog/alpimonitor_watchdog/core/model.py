@@ -11,7 +11,7 @@ Phases and the transitions between them (checked against the code by a test):
     suspected   healthy     symptoms_cleared
     suspected   open        loss_confirmed, symptom_lasted
     open        healing     guards_hold
-    open        resolved    symptoms_cleared
+    open        resolved    symptoms_cleared, ingestion_complete
     open        escalated   not_restored_in_time
     healing     verifying   context_restored
     healing     open        heal_failed, heal_interrupted, proof_failed
@@ -43,7 +43,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], frozenset[Reason]] = {
     (Phase.SUSPECTED, Phase.HEALTHY): frozenset({Reason.SYMPTOMS_CLEARED}),
     (Phase.SUSPECTED, Phase.OPEN): frozenset({Reason.LOSS_CONFIRMED, Reason.SYMPTOM_LASTED}),
     (Phase.OPEN, Phase.HEALING): frozenset({Reason.GUARDS_HOLD}),
-    (Phase.OPEN, Phase.RESOLVED): frozenset({Reason.SYMPTOMS_CLEARED}),
+    (Phase.OPEN, Phase.RESOLVED): frozenset({Reason.SYMPTOMS_CLEARED, Reason.INGESTION_COMPLETE}),
     (Phase.OPEN, Phase.ESCALATED): frozenset({Reason.NOT_RESTORED_IN_TIME}),
     (Phase.HEALING, Phase.VERIFYING): frozenset({Reason.CONTEXT_RESTORED}),
     (Phase.HEALING, Phase.OPEN): frozenset(
