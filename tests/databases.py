@@ -128,17 +128,23 @@ def _image(environ: Mapping[str, str]) -> str:
 
 
 def _docker_is_ready(environ: Mapping[str, str]) -> bool:
-    """Say whether Docker answers at once and has the image; without its socket nothing is imported."""
+    """Say whether Docker answers at once and has the images; without its socket nothing is imported."""
     if not environ.get("DOCKER_HOST") and not DOCKER_SOCKET.exists():
         return False
     import docker
+    from testcontainers.core.config import testcontainers_config
 
+    # testcontainers starts a second container that cleans up after it, unless told not to.
+    wanted = [_image(environ)]
+    if not testcontainers_config.ryuk_disabled:
+        wanted.append(testcontainers_config.ryuk_image)
     try:
         client = docker.from_env(timeout=DOCKER_ANSWERS_WITHIN)
     except docker.errors.DockerException:
         return False
     try:
-        client.images.get(_image(environ))
+        for image in wanted:
+            client.images.get(image)
     except (docker.errors.DockerException, OSError):
         return False
     finally:

@@ -6,6 +6,7 @@ what /metrics said, and what SQL found.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -90,6 +91,8 @@ def run(
         return held
     except KeyboardInterrupt:
         keep_folder = demo.keep
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            tell(Beat("interrupted: everything is stopped"))
         raise
     finally:
         if keep_folder:

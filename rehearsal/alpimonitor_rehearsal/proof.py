@@ -64,7 +64,9 @@ def _stopped(story: Story, seen: Seen) -> Iterator[Unmet]:
         yield Unmet(f"the budget is spent: {plural(story.heal_budget, 'heal')}", plural(story.heals, "heal"))
     if story.circuit_opened is None:
         yield Unmet("watchdog_heal_circuit_open is 1", _metrics(seen))
-    if story.paged is None:
+    # A page about an earlier wipe said that the sidecar would heal it: nobody has been called for this one.
+    last = story.rounds[-1].wiped
+    if not any(receipt.channel == PAGE and receipt.monotonic >= last for receipt in story.receipts):
         yield Unmet(f"a person is paged: a receipt on the channel {PAGE}", _received(story, seen))
     if story.left_alone is None:
         yield Unmet(

@@ -222,6 +222,16 @@ def test_a_repeated_wipe_does_not_hold_without(changes: dict[str, Any], expected
     assert expected in [each.expected for each in unmet(story, looks[-1])]
 
 
+def test_a_page_about_an_earlier_wipe_calls_nobody_for_the_last_one() -> None:
+    story, _ = told(begun(REPEAT), [*HEALED, stopped(60.0)])
+    story = wiped(story, replace(story.rounds[-1], wiped=ZERO + 70.0))
+    last = stopped(95.0)
+    story = continued(story, last)
+    assert [each.expected for each in unmet(story, last)] == [
+        "a person is paged: a receipt on the channel page"
+    ]
+
+
 def test_healing_is_watched_for_a_while_before_it_counts_as_stopped() -> None:
     looks = [*HEALED, stopped(60.0), stopped(70.0)]
     story, _ = told(begun(REPEAT), looks)

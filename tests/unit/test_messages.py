@@ -129,6 +129,17 @@ def test_every_message_of_every_episode_has_a_title_in_bounds_and_an_instruction
     }
 
 
+def test_with_the_circuit_open_the_first_message_promises_no_heal() -> None:
+    world = episode(confirm_for=1.0, backoff_first=1.0, backoff_max=1.0)
+    for _ in range(4):
+        world.wipe()
+        world.run(30)
+    opened = [message for notify, message in messages(world) if notify.kind is Kind.OPENED][-1]
+    assert "AGAIN" in opened.title
+    assert opened.title.endswith("not healing: circuit_open")
+    assert opened.body.startswith("You must act: the tables are emptied again and again")
+
+
 def test_a_page_for_what_lasts_says_what_stands_in_the_way() -> None:
     world = wiped(confirm_for=3600.0).run(65)
     (page,) = [m for notify, m in messages(world) if Tag.PAGE in notify.tags]

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +84,13 @@ def throw_away_directory(temporary: Path, account: Account | None) -> Iterator[D
     same user whose lock nobody holds. A directory gets the name that is looked for only once it is locked.
     """
     _remove_abandoned(temporary)
-    staging = Path(tempfile.mkdtemp(prefix="alpimonitor-making-", dir=temporary))
-    root = staging.with_name(staging.name.replace("alpimonitor-making-", THROW_AWAY))
-    if account is not None:
-        staging.chmod(0o711)
+    name = secrets.token_hex(6)
+    staging, root = temporary / f"alpimonitor-making-{name}", temporary / f"{THROW_AWAY}{name}"
     try:
+        # In here, so that an interrupt at any moment finds it to be removed.
+        staging.mkdir(mode=0o700)
+        if account is not None:
+            staging.chmod(0o711)
         with _locked(DataDirectory(staging)):
             staging.rename(root)
             try:

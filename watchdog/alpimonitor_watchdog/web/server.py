@@ -73,6 +73,9 @@ class WebServer:
                 f"The sidecar cannot listen on {self._host}:{self._port}: {error.strerror or error}. "
                 "Stop what listens there, or give the sidecar another address in WATCHDOG_LISTEN."
             ) from error
+        # asyncio does this only for sockets that name their protocol, as create_server's do not: without it
+        # every answer on a kept connection waits 40 ms for the client's acknowledgement.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, args=(self._socket,), name="web", daemon=True)
         self._thread.start()
