@@ -114,6 +114,17 @@ class Sidecar:
         if self.process.poll() is not None:
             raise AssertionError(f"the sidecar ended with {self.process.returncode}:\n{self.log}")
 
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run another command with the sidecar's settings."""
+        return subprocess.run(
+            [*ALPIMONITOR, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE,
+        )
+
     def stop(self) -> int:
         assert self.process is not None
         if self.process.poll() is None:

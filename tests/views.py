@@ -113,7 +113,7 @@ OPEN = replace(
         phase=Phase.OPEN,
         lived=103.0,
         phase_lived=100.0,
-        streaks=(Streak(Symptom.CONTEXT_EMPTY, AT, 99.0, 4),),
+        streaks=(Streak(Symptom.CONTEXT_EMPTY, AT, probes=5, lasted=4.0),),
         incident=INCIDENT,
         plan=PLAN,
     ),
@@ -121,13 +121,18 @@ OPEN = replace(
     findings=EMPTY,
     refusal=Reason.NOT_PROVEN_YET,
 )
-REFUSED = replace(OPEN, refusal=Reason.CIRCUIT_OPEN)
+REFUSED = replace(OPEN, refusal=Reason.CIRCUIT_OPEN, obstacle=Reason.CIRCUIT_OPEN)
 HEALING = replace(
     OPEN,
     state=replace(OPEN.state, phase=Phase.HEALING, heal=Heal("h1", AT, 103.0)),
     refusal=Reason.CHANGE_IN_PROGRESS,
 )
-RESTORED = replace(INCIDENT, restored_at=AT + timedelta(seconds=12), restored_lived=112.0)
+RESTORED = replace(
+    INCIDENT,
+    restored_at=AT + timedelta(seconds=12),
+    restored_lived=112.0,
+    proof_since=AT + timedelta(seconds=11),
+)
 VERIFYING = replace(
     HEALTHY,
     lived=115.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ import pytest
 from alpimonitor_rehearsal.pager import Fault, Pager
 from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
-from tests.sidecars import ALPIMONITOR, CONTEXT, DEADLINE, SEED, Sidecar, rows, wipe
+from tests.sidecars import CONTEXT, DEADLINE, SEED, Sidecar, rows, wipe
 
 pytestmark = pytest.mark.acceptance
 
@@ -195,13 +194,7 @@ def test_without_rights_it_says_forbidden_and_heals_nothing(tmp_path: Path, seed
                 assert {table["condition"] for table in state["tables"]} == {"unseen"}
                 assert state["incident"] is None
             assert rows(seeded_database) == CONTEXT
-            checked = subprocess.run(
-                [*ALPIMONITOR, "watchdog", "check"],
-                env=sidecar.environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            checked = sidecar.call("watchdog", "check")
             assert checked.returncode == 1
             assert f'GRANT SELECT ON TABLE "public"."station" TO "{role}"' in checked.stdout
     finally:
@@ -211,14 +204,7 @@ def test_without_rights_it_says_forbidden_and_heals_nothing(tmp_path: Path, seed
 
 def test_a_second_sidecar_on_the_same_state_is_refused(tmp_path: Path, seeded_database: str) -> None:
     with Sidecar(tmp_path, seeded_database).running() as sidecar:
-        second = subprocess.run(
-            [*ALPIMONITOR, "watchdog", "run"],
-            env=sidecar.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-        )
+        second = sidecar.call("watchdog", "run")
     assert second.returncode == 2
     assert str(tmp_path / "state") in second.stderr
 
@@ -229,14 +215,7 @@ def test_a_taken_port_is_said_and_exits_2(tmp_path: Path, seeded_database: str) 
         (tmp_path / "second").mkdir()
         second = Sidecar(tmp_path / "second", seeded_database, port=port or 0)
         second.write()
-        ended = subprocess.run(
-            [*ALPIMONITOR, "watchdog", "run"],
-            env=second.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-        )
+        ended = second.call("watchdog", "run")
     assert ended.returncode == 2
     assert f"127.0.0.1:{port}" in ended.stderr
     assert "WATCHDOG_LISTEN" in ended.stderr
@@ -267,6 +246,34 @@ def test_stopping_ends_a_running_heal_records_it_and_leaves_no_process(
         assert [heal["outcome"] for heal in heals] == ["interrupted"]
 
 
+def test_a_heal_does_not_outlive_a_sidecar_that_is_killed(tmp_path: Path, seeded_database: str) -> None:
+    pid = tmp_path / "pid"
+    program = tmp_path / "heal.py"
+    program.write_text(
+        f"import os, pathlib, signal; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); signal.pause()"
+    )
+    sidecar = Sidecar(tmp_path, seeded_database, run=[sys.executable, str(program)])
+    sidecar.start()
+    sidecar.until("healthy")
+    wipe(seeded_database)
+    healer = int(wait_until("the heal's start", lambda: pid.exists() and pid.read_text(), deadline=DEADLINE))
+    sidecar.kill()
+    wait_until("the heal's end", lambda: not Path(f"/proc/{healer}").exists(), deadline=DEADLINE)
+
+
+def test_sigterm_ends_it_while_the_database_hangs(tmp_path: Path, seeded_database: str) -> None:
+    address = urlsplit(seeded_database)
+    with TcpProxy(address.hostname or "", address.port or 0) as proxy:
+        through = seeded_database.replace(f":{address.port}/", f":{proxy.port}/")
+        # Longer than the test would wait: only being told to stop can end that look.
+        sidecar = Sidecar(tmp_path, through, policy={"timeout": "10s"})
+        with sidecar.running():
+            sidecar.until("healthy")
+            proxy.hang()
+            wait_until("the look that hangs", lambda: sidecar.state()["age_seconds"] > 1, deadline=DEADLINE)
+            assert sidecar.stop() == 0
+
+
 def test_no_secret_is_in_a_log_a_page_or_a_process_list(tmp_path: Path, seeded_database: str) -> None:
     password = urlsplit(seeded_database).password or ""
     with Pager() as pager:
@@ -292,14 +299,7 @@ def test_no_secret_is_in_a_log_a_page_or_a_process_list(tmp_path: Path, seeded_d
 def test_settings_that_cannot_be_used_exit_2_with_place_and_remedy(tmp_path: Path) -> None:
     sidecar = Sidecar(tmp_path, "postgresql://u:hidden@127.0.0.1/db", extra="[policyy]\ninterval = '1s'")
     sidecar.write()
-    ended = subprocess.run(
-        [*ALPIMONITOR, "watchdog", "run"],
-        env=sidecar.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
+    ended = sidecar.call("watchdog", "run")
     assert ended.returncode == 2
     assert "policyy" in ended.stderr
     assert "policy" in ended.stderr
@@ -310,13 +310,7 @@ def test_settings_that_cannot_be_used_exit_2_with_place_and_remedy(tmp_path: Pat
 def test_check_exits_5_when_the_database_cannot_be_reached(tmp_path: Path) -> None:
     sidecar = Sidecar(tmp_path, "postgresql://u:hidden@127.0.0.1:1/db")
     sidecar.write()
-    ended = subprocess.run(
-        [*ALPIMONITOR, "watchdog", "check", "--json"],
-        env=sidecar.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = sidecar.call("watchdog", "check", "--json")
     assert ended.returncode == 5
     assert '"holds": false' in ended.stdout
     assert "hidden" not in ended.stdout + ended.stderr
@@ -328,13 +322,7 @@ def test_a_test_notification_arrives_marked_as_a_drill_and_a_dead_channel_is_nam
     with Pager() as pager:
         sidecar = Sidecar(tmp_path, seeded_database, channels(pager) | {"PAGE": "json://127.0.0.1:1/page"})
         sidecar.write()
-        ended = subprocess.run(
-            [*ALPIMONITOR, "watchdog", "test-notification"],
-            env=sidecar.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ended = sidecar.call("watchdog", "test-notification")
         assert ended.returncode == 1
         assert "notify: arrived" in ended.stdout
         assert "page: NOT delivered" in ended.stdout
@@ -343,16 +331,16 @@ def test_a_test_notification_arrives_marked_as_a_drill_and_a_dead_channel_is_nam
 
 def test_status_tells_what_the_sidecar_sees(tmp_path: Path, seeded_database: str) -> None:
     with Sidecar(tmp_path, seeded_database, mode="off").running() as sidecar:
-        command = [*ALPIMONITOR, "status", "--url", sidecar.url]
+        url = sidecar.url
         sidecar.until("healthy")
-        healthy = subprocess.run(command, capture_output=True, text=True, check=False)
+        healthy = sidecar.call("status", "--url", url)
         assert healthy.returncode == 0
         assert "All 7 context tables have their rows." in healthy.stdout
         wipe(seeded_database)
         sidecar.until("open")
-        wiped = subprocess.run(command, capture_output=True, text=True, check=False)
+        wiped = sidecar.call("status", "--url", url)
         assert wiped.returncode == 1
         assert "no heal now: healing_off" in wiped.stdout
-    gone = subprocess.run(command, capture_output=True, text=True, check=False)
+    gone = sidecar.call("status", "--url", url)
     assert gone.returncode == 1
     assert "no sidecar answers" in gone.stderr

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+from alpimonitor_watchdog.core.seen import HealSeen, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome
 from alpimonitor_watchdog.heal.child import Child, child_environment, redact
 from alpimonitor_watchdog.heal.command import Command, CommandHealer, PlanError, parse_plan
@@ -75,7 +77,7 @@ def test_a_failing_program_is_quoted_without_its_password() -> None:
 
 def test_a_program_that_is_not_there_is_named() -> None:
     plan = healer(("no-such-program", "--json"), python("")).plan()
-    assert "no-such-program cannot be started: No such file or directory" in plan.failed
+    assert "no-such-program cannot be started: not found, or not executable" in plan.failed
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_a_program_that_is_not_there_is_named() -> None:
         (b'{"inserts": {}, "updates": {}}', "no 'deletes'"),
         (b'{"inserts": {"station": 7}, "updates": {}, "deletes": {}}', "'inserts'"),
         (b"\xff\xfe", "not JSON"),
+        (b"[" * 200_000, "not JSON"),
     ],
 )
 def test_what_is_not_a_plan_is_refused_with_its_place(printed: bytes, said: str) -> None:
@@ -140,7 +143,7 @@ def test_a_worker_runs_its_jobs_in_order_and_hands_all_results_over() -> None:
     command = Command(plan=prints(EMPTY), run=python(""), after=(python(""), python("raise SystemExit(3)")))
     worker = HealWorker(CommandHealer(command, Child(os.environ)), done.release)
     worker.start()
-    worker.plan()
+    worker.plan(7)
     worker.heal("h1")
     worker.after()
     for _ in range(3):
@@ -148,11 +151,40 @@ def test_a_worker_runs_its_jobs_in_order_and_hands_all_results_over() -> None:
     finished = worker.collect()
     worker.stop(20)
     assert finished.plan is not None
+    assert finished.plan.number == 7
     assert finished.heal is not None
     assert finished.heal.outcome is HealOutcome.SUCCEEDED
     assert finished.after[0].endswith("exited 0")
     assert finished.after[1].endswith("exited 3")
     assert worker.collect() == type(finished)()
+
+
+def test_a_healer_that_raises_counts_as_failed_and_the_worker_goes_on() -> None:
+    class Raises(CommandHealer):
+        def plan(self) -> PlanSeen:
+            raise RuntimeError("a bug")
+
+        def heal(self, heal_id: str) -> HealSeen:
+            raise RuntimeError("another bug")
+
+    done = threading.Semaphore(0)
+    worker = HealWorker(Raises(Command(plan=("true",), run=("true",)), Child(os.environ)), done.release)
+    worker.start()
+    worker.plan(1)
+    worker.heal("h1")
+    for _ in range(2):
+        assert done.acquire(timeout=20)
+    finished = worker.collect()
+    worker.stop(20)
+    assert finished.plan == PlanSeen(number=1, failed="command: RuntimeError: a bug")
+    assert finished.heal == HealSeen("h1", HealOutcome.FAILED, "command: RuntimeError: another bug")
+
+
+def test_without_a_temporary_folder_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    ended = Child(os.environ).run(python(""), 10)
+    assert ended.code == 127
+    assert "no temporary file" in ended.detail
 
 
 def test_a_declared_program_does_not_inherit_the_sidecars_credentials() -> None:
@@ -173,6 +205,9 @@ def test_a_declared_program_does_not_inherit_the_sidecars_credentials() -> None:
         ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
         ("a postgres://u:p%40w@[::1]:5432/d b", "a postgres://u:***@[::1]:5432/d b"),
         ("no address: a@b", "no address: a@b"),
+        ("postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"),
+        ("host=h password=s3cret dbname=d", "host=h password=*** dbname=d"),
+        ("password = 's3 cret' x", "password = *** x"),
     ],
 )
 def test_passwords_are_taken_out_of_addresses(text: str, redacted: str) -> None:

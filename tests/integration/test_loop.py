@@ -73,9 +73,7 @@ class InTurn(HealWorker):
 
     def work(self) -> None:
         while not self._jobs.empty():
-            job = self._jobs.get()
-            assert job is not None
-            self._results.put(job())
+            self.work_one()
 
 
 class Sidecar:

@@ -107,8 +107,8 @@ class Episode:
             match effect:
                 case Notify():
                     self.told.append(effect)
-                case MakePlan():
-                    self._plan = self.plan
+                case MakePlan(number):
+                    self._plan = replace(self.plan, number=number)
                 case StartHeal(heal_id):
                     self.heals_started.append(self.state.lived)
                     if self.heal_outcome is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -107,7 +108,7 @@ def test_an_unreachable_database_never_heals_though_it_was_empty_before() -> Non
     world.database = DatabaseSeen(unseen=Unseen.UNREACHABLE, detail="connection refused")
     world.run(100)
     assert world.heals_started == []
-    assert world.refusals()[-1] is Reason.NOT_PROVEN_YET  # nothing was considered while it was out of sight
+    assert world.refusals()[-1] is Reason.UNREACHABLE
 
 
 def test_an_unreachable_database_opens_an_incident_after_a_while_and_resolves_when_it_is_back() -> None:
@@ -167,7 +168,8 @@ def test_dry_run_plans_and_changes_nothing() -> None:
     world.run(50)
     assert world.heals_started == []
     assert world.refusals()[-1] is Reason.DRY_RUN
-    assert world.state.plan == world.plan
+    assert world.state.plan is not None
+    assert world.state.plan.inserts == world.plan.inserts
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_a_wipe_while_verifying_reopens_the_same_incident() -> None:
     world.until(Phase.OPEN)
     assert world.path()[-1] == (Phase.OPEN, Reason.LOST_AGAIN)
     assert world.state.incident.id == first
-    assert len(world.state.wipes) == 2
+    assert [heal.undone for heal in world.state.heals] == [True]
     assert world.kinds(Tag.PAGE) == [Kind.WORSENED]
 
 
@@ -450,6 +452,150 @@ def test_the_documented_transitions_are_the_ones_in_force() -> None:
             documented |= {(words[0], words[1], reason) for reason in words[2:]}
     in_force = {(a, b, reason) for (a, b), reasons in TRANSITIONS.items() for reason in reasons}
     assert documented == in_force
+
+
+def test_an_api_that_is_down_after_a_heal_is_no_failed_heal() -> None:
+    world = episode()
+    world.wipe()
+    world.health_ok = False
+    world.until(Phase.ESCALATED, within=100)
+    assert world.path()[-1] == (Phase.ESCALATED, Reason.CONSUMERS_NOT_SERVED)
+    assert [heal.succeeded for heal in world.state.heals] == [True]
+    assert world.kinds(Tag.PAGE) == [Kind.ESCALATED]
+    world.health_ok = True
+    world.until(Phase.RESOLVED)
+    assert world.path()[-1] == (Phase.RESOLVED, Reason.INGESTION_COMPLETE)
+
+
+def test_a_heal_past_its_deadline_that_put_the_rows_back_is_proven_by_ingestion() -> None:
+    world = episode(heal_outcome=HealOutcome.DEADLINE, ingests_after=False)
+    world.wipe()
+    world.until(Phase.HEALING)
+    world.restore()
+    world.run(30)
+    assert world.state.phase is Phase.OPEN
+    world.ingestion_started = world.at
+    world.until(Phase.RESOLVED, within=3)
+
+
+def test_reloads_that_clear_by_themselves_never_open_the_circuit() -> None:
+    world = episode()
+    for _ in range(6):
+        world.wipe()
+        world.run(4)
+        world.restore()
+        world.run(20)
+    assert world.heals_started == []
+    world.wipe()
+    world.until(Phase.RESOLVED)
+    assert len(world.heals_started) == 1
+
+
+def test_a_wipe_inside_another_incident_is_a_repeat_and_pages_at_once() -> None:
+    world = episode()
+    world.wipe()
+    world.until(Phase.RESOLVED)
+    world.stations_seen = 0
+    world.until(Phase.OPEN)
+    assert world.kinds(Tag.PAGE) == []
+    world.wipe()
+    world.run(2)
+    assert world.kinds(Tag.PAGE) == [Kind.WORSENED]
+    assert [heal.undone for heal in world.state.heals] == [True]
+
+
+def test_a_refusal_is_not_told_before_the_loss_is_proven() -> None:
+    world = episode(mode=Mode.OFF)
+    world.wipe()
+    world.run(5)
+    world.restore()
+    world.until(Phase.RESOLVED)
+    assert world.kinds() == [Kind.OPENED, Kind.RESOLVED]
+
+
+def test_tables_that_are_recreated_under_the_change_lock_page_nobody() -> None:
+    world = episode()
+    world.database = DatabaseSeen(revision="0001", change_held_by=4711)
+    world.wipe(station=None, sensor=None)
+    world.run(30)
+    world.restore()
+    world.until(Phase.RESOLVED)
+    assert world.kinds(Tag.PAGE) == []
+    assert set(world.refusals()) == {Reason.CHANGE_IN_PROGRESS}
+
+
+def test_a_context_table_that_cannot_be_read_for_long_is_told_and_paged() -> None:
+    world = episode()
+    world.wipe(station=Unseen.LOCKED)
+    world.run(119)
+    assert world.told == []
+    world.run(70)
+    assert world.state.incident is not None
+    assert world.state.incident.symptoms == (Symptom.CONTEXT_UNSEEN,)
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED]
+    world.restore()
+    world.until(Phase.RESOLVED)
+    assert world.heals_started == []
+
+
+def test_time_in_which_nothing_was_seen_does_not_count_towards_the_confirmation() -> None:
+    world = episode(confirm_for=10.0)
+    world.wipe()
+    world.run(4)
+    world.wipe(station=Unseen.TIMEOUT, sensor=Unseen.TIMEOUT)
+    world.run(100)
+    world.wipe()
+    world.run(5)
+    assert world.heals_started == []
+    world.until(Phase.HEALING, within=6)
+
+
+def test_one_missing_station_wakes_nobody() -> None:
+    world = episode()
+    world.stations_seen = 3
+    world.run(9000)
+    assert world.kinds() == [Kind.OPENED]
+    assert world.kinds(Tag.PAGE) == []
+
+
+def test_an_empty_plan_is_asked_for_again() -> None:
+    world = episode(plan=PlanSeen())
+    world.wipe()
+    world.run(15)
+    world.plan = PlanSeen(inserts=(("station", 7),))
+    world.until(Phase.RESOLVED)
+    assert len(world.heals_started) == 1
+
+
+def test_a_plan_for_a_smaller_loss_is_not_carried_out() -> None:
+    world = episode(confirm_for=0.0, confirm_probes=4)
+    world.wipe(sensor=0)
+    world.run(2)
+    world.plan = PlanSeen(inserts=(("station", 7), ("sensor", 14)))
+    world.wipe(sensor=0, station=0)
+    world.until(Phase.HEALING)
+    assert "+7 station" in world.decisions[-1].transitions[-1].detail
+
+
+def test_an_answer_to_an_older_request_for_a_plan_is_dropped() -> None:
+    world = episode()
+    world.wipe(sensor=0)
+    world.run(2)
+    world._plan = replace(world.plan, number=99)
+    world.tick()
+    assert world.state.plan is None
+
+
+def test_a_loss_that_clears_takes_its_refusal_along() -> None:
+    world = episode(ingests_after=False, mode=Mode.OFF)
+    world.wipe()
+    world.stations_seen = 0
+    world.run(20)
+    world.restore()
+    world.run(5)
+    assert world.state.incident is not None
+    assert world.state.incident.refused is None
+    assert world.decisions[-1].refusal is None
 
 
 _ROWS = st.sampled_from([0, 7, 14, None, Unseen.TIMEOUT, Unseen.LOCKED])

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from alpimonitor_watchdog.core import remedies
 from alpimonitor_watchdog.core.messages import TITLE_LIMIT, About, Message, compose
 from alpimonitor_watchdog.core.model import Notify
-from alpimonitor_watchdog.core.seen import Expectation, PlanSeen, TableExpected
-from alpimonitor_watchdog.core.words import WAITS, HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag
-from tests.unit.episodes import Episode, episode
+from alpimonitor_watchdog.core.seen import DatabaseSeen, Expectation, PlanSeen, TableExpected
+from alpimonitor_watchdog.core.words import (
+    WAITS,
+    HealOutcome,
+    Kind,
+    Mode,
+    Phase,
+    Reason,
+    Symptom,
+    Tag,
+    Unseen,
+)
+from tests.unit.episodes import EXPECTED, Episode, episode
 
 ABOUT = About(
     database="hydro@db.example:5432 (production)",
@@ -50,7 +61,7 @@ def test_the_first_message_says_where_what_and_when_it_heals() -> None:
     )
     lines = opened.body.splitlines()
     assert lines[0] == "Nothing to do: the sidecar puts the rows back and says when it is done."
-    assert "Rows: station 0/7, sensor 0/14" in lines
+    assert "Rows at worst: station 0/7, sensor 0/14" in lines
     plan = "alpimonitor seed --mode missing; alpimonitor ingest once; then ingestion has to see every station"
     assert f"Plan: {plan}." in lines
     assert "http://127.0.0.1:9877/" in opened.body
@@ -64,7 +75,7 @@ def test_the_last_message_says_that_it_is_over_and_what_it_was() -> None:
 
 
 def test_a_refusal_says_first_what_to_do() -> None:
-    refused = only(wiped(mode=Mode.OFF).run(5), Kind.HEAL_REFUSED)
+    refused = only(wiped(mode=Mode.OFF).run(15), Kind.HEAL_REFUSED)
     assert "heal REFUSED: healing_off" in refused.title
     assert refused.body.splitlines()[0].startswith("You must act: healing is off in watchdog.toml")
 
@@ -85,7 +96,8 @@ def test_a_failed_heal_says_what_failed_and_what_to_do() -> None:
 def test_a_healer_that_is_off_promises_nothing() -> None:
     opened = only(wiped(mode=Mode.OFF).run(3), Kind.OPENED)
     assert "heals in" not in opened.title
-    assert "Plan: none, healing is off." in opened.body
+    assert opened.title.endswith("not healing: healing_off")
+    assert "Plan" not in opened.body
 
 
 @pytest.mark.parametrize("tables", [1, 2, 7, 40])
@@ -117,7 +129,7 @@ def test_every_message_of_every_episode_has_a_title_in_bounds_and_an_instruction
         for notify, message in messages(world):
             kinds.add(notify.kind)
             assert len(message.title) <= TITLE_LIMIT
-            assert re.match(r"(Nothing to do|You must act|Watch for|Look into)", message.body)
+            assert re.match(r"(Nothing to do|You must act|Look at it)", message.body)
             assert "None" not in message.title + message.body
     assert kinds >= {
         Kind.OPENED,
@@ -144,7 +156,52 @@ def test_a_page_for_what_lasts_says_what_stands_in_the_way() -> None:
     world = wiped(confirm_for=3600.0).run(65)
     (page,) = [m for notify, m in messages(world) if Tag.PAGE in notify.tags]
     assert "NOT restored" in page.title
-    assert page.body.splitlines()[0] == f"You must act: {remedies.REFUSALS[Reason.NOT_PROVEN_YET]}"
+    assert page.title.endswith("NOT restored yet; heals in 3539 s")
+    assert page.body.splitlines()[0].endswith("By hand: alpimonitor seed --mode missing")
+
+
+def test_rows_that_are_back_are_not_called_missing() -> None:
+    world = wiped()
+    world.health_ok = False
+    world.until(Phase.ESCALATED, within=100)
+    escalated = only(world, Kind.ESCALATED)
+    assert "the rows are back, but api unhealthy" in escalated.title
+    assert escalated.body.startswith("You must act: the rows are back, but the API does not answer")
+    assert Kind.HEAL_FAILED not in world.kinds()
+    world.health_ok = True
+    world.until(Phase.RESOLVED)
+    assert "rows put back and proven" in only(world, Kind.RESOLVED).title
+
+
+def test_what_is_out_of_sight_is_not_called_missing_and_no_heal_is_promised() -> None:
+    world = wiped(confirm_for=50.0).run(5)
+    world.database = DatabaseSeen(unseen=Unseen.UNREACHABLE, detail="connection refused")
+    world.run(70)
+    worse, paged = [m for notify, m in messages(world) if notify.kind is not Kind.HEAL_REFUSED][1:3]
+    for message in (worse, paged):
+        assert "rows cannot be seen, but database unreachable; before: 2 tables" in message.title
+        assert "heals" not in message.title
+    assert "bring the database back" in paged.body or "unreachable" in paged.body
+
+
+def test_a_dry_run_promises_nothing_and_shows_its_plan() -> None:
+    opened = only(wiped(mode=Mode.DRY_RUN).run(3), Kind.OPENED)
+    assert opened.title.endswith("not healing: dry_run")
+    assert opened.body.startswith("You must act: healing is dry-run")
+    assert "Plan (dry run: not carried out): alpimonitor seed" in opened.body
+
+
+def test_a_long_heal_is_not_to_be_repeated_by_hand() -> None:
+    world = wiped(heal_outcome=None).run(70)
+    (page,) = [m for notify, m in messages(world) if Tag.PAGE in notify.tags]
+    assert page.title.endswith("NOT restored yet; healing")
+    assert "the healer runs" in page.body.splitlines()[0]
+
+
+def test_without_ingestion_to_watch_none_is_awaited() -> None:
+    world = wiped(expected=replace(EXPECTED, stations=None)).until(Phase.RESOLVED)
+    assert "ingestion" not in only(world, Kind.RESTORED).body
+    assert world.path()[-1] == (Phase.RESOLVED, Reason.SYMPTOMS_CLEARED)
 
 
 def test_every_refusal_and_every_symptom_has_a_remedy() -> None:

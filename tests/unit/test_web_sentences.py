@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from alpimonitor_watchdog.core.remedies import REFUSALS, SYMPTOMS
-from alpimonitor_watchdog.core.seen import Findings
-from alpimonitor_watchdog.core.words import Phase, Reason, Symptom, Unseen
-from alpimonitor_watchdog.web.sentences import how_it_stands, label, seconds_until_heal, tone, what_to_do
+from alpimonitor_watchdog.core.seen import Finding, Findings
+from alpimonitor_watchdog.core.words import CONTEXT_LOSS, Phase, Reason, Symptom, Unseen
+from alpimonitor_watchdog.web.sentences import how_it_stands, label, seconds_to_heal, tone, what_to_do
 from alpimonitor_watchdog.web.state import as_json
 from alpimonitor_watchdog.web.view import View
 from tests import views
 
+WIPED = "7 tables empty (catchment 0/1, station 0/7, …)."
 LOCKED = replace(views.HEALTHY, observation=views.observation(station=None))
 API_OPEN = replace(
     views.HEALTHY,
@@ -21,7 +22,13 @@ API_OPEN = replace(
         views.OPEN.state, incident=replace(views.INCIDENT, symptoms=(Symptom.API_UNHEALTHY,), losses=())
     ),
 )
-BLIND_IN_INCIDENT = replace(views.OPEN, findings=Findings(), refusal=Reason.UNREACHABLE)
+BLIND_IN_INCIDENT = replace(
+    views.OPEN,
+    findings=Findings(
+        (Finding(Symptom.DATABASE_UNREACHABLE, "refused"),), undetermined=frozenset(CONTEXT_LOSS)
+    ),
+    refusal=Reason.UNREACHABLE,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,48 +58,48 @@ BLIND_IN_INCIDENT = replace(views.OPEN, findings=Findings(), refusal=Reason.UNRE
         ),
         (
             views.OPEN,
-            "Rows are missing: 7 of 7 context tables are empty.",
+            WIPED,
             "bad",
             False,
-            "Nothing to do yet: the sidecar heals in 6 s.",
+            "Nothing to do: the sidecar puts the rows back and says when it is done.",
         ),
         (
             views.REFUSED,
-            "Rows are missing: 7 of 7 context tables are empty.",
+            WIPED,
             "bad",
             True,
             REFUSALS[Reason.CIRCUIT_OPEN],
         ),
         (
             BLIND_IN_INCIDENT,
-            "Rows are missing: 7 of 7 context tables are empty.",
+            f"Rows cannot be seen, but database unreachable; before: {WIPED}",
             "bad",
             False,
             "Nothing to do yet: the sidecar heals when this has passed: unreachable.",
         ),
         (
             views.HEALING,
-            "Rows are being put back: 7 of 7 context tables are empty.",
+            f"Rows are being put back: {WIPED[0].lower()}{WIPED[1:]}",
             "busy",
             False,
-            "Nothing to do: the healer runs; its end and its proof will show here.",
+            "Nothing to do yet: the healer runs; how it ends is told.",
         ),
         (
             views.VERIFYING,
-            "The rows are back; a run of ingestion has to prove it.",
+            f"The rows are back; before: {WIPED}",
             "busy",
             False,
-            "Nothing to do: the next run of ingestion is awaited.",
+            "Nothing to do yet: the rows are back; a run of ingestion has to see every station.",
         ),
         (
             views.ESCALATED,
-            "The rows are back, but it is not proven that consumers and ingestion see them.",
+            f"The rows are back; before: {WIPED}",
             "bad",
             True,
-            "look at the last run of ingestion: it has not seen every station since the rows came back.",
+            "the rows are back, but ingestion has not seen every station since: look at its last run.",
         ),
         (views.RESOLVED, "The incident is over: it is resolved.", "good", False, "Nothing to do."),
-        (API_OPEN, "Incident: api unhealthy.", "bad", True, SYMPTOMS[Symptom.API_UNHEALTHY]),
+        (API_OPEN, "Api unhealthy.", "bad", True, SYMPTOMS[Symptom.API_UNHEALTHY]),
         (
             replace(views.HEALTHY, store_error="disk full"),
             "All 7 context tables have their rows.",
@@ -119,19 +126,7 @@ def test_every_phase_has_its_words(phase: Phase) -> None:
 
 @pytest.mark.parametrize("reason", list(REFUSALS))
 def test_every_refusal_ends_in_a_sentence(reason: Reason) -> None:
-    assert what_to_do(replace(views.OPEN, refusal=reason))[1].endswith(".")
-
-
-def test_few_losses_are_named_and_many_are_counted() -> None:
-    def said(*names: str) -> str:
-        losses = tuple(replace(loss, rows=1) for loss in views.LOSSES if loss.table in names)
-        finding = replace(views.EMPTY.found[0], losses=losses)
-        return how_it_stands(replace(views.OPEN, findings=Findings((finding,))))
-
-    assert said("station") == "Rows are missing: station has 1 of 7 rows."
-    assert said("station", "glacier", "sensor", "threshold") == (
-        "Rows are missing: station has 1 of 7 rows, sensor has 1 of 14 rows, and 2 more tables."
-    )
+    assert what_to_do(replace(views.OPEN, refusal=reason, obstacle=reason))[1].endswith(".")
 
 
 def test_what_cannot_be_seen_is_never_called_healthy() -> None:
@@ -141,9 +136,10 @@ def test_what_cannot_be_seen_is_never_called_healthy() -> None:
 
 
 def test_the_time_to_a_heal_counts_down_and_ends_at_zero() -> None:
-    assert seconds_until_heal(views.OPEN) == 6.0
-    assert seconds_until_heal(replace(views.OPEN, lived=200.0)) == 0.0
-    assert seconds_until_heal(views.REFUSED) == 0.0
+    assert seconds_to_heal(views.OPEN) == 6.0
+    streak = replace(views.OPEN.state.streaks[0], lasted=200.0)
+    assert seconds_to_heal(replace(views.OPEN, state=replace(views.OPEN.state, streaks=(streak,)))) == 0.0
+    assert seconds_to_heal(views.REFUSED) == 0.0
 
 
 def test_the_state_shows_each_table_as_it_was_seen() -> None:

@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -20,6 +22,9 @@ from .core.messages import Message
 from .notify import Channel, ChannelError, send_now
 from .settings import Settings, SettingsError, load
 from .store import StoreError
+
+if TYPE_CHECKING:
+    from .service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -63,12 +68,39 @@ def run(config: ConfigOption = None) -> None:
     from .web.server import PortTaken
 
     try:
-        service = Service(settings, os.environ)
-        signal.signal(signal.SIGTERM, lambda *_: service.stop())
-        signal.signal(signal.SIGINT, lambda *_: service.stop())
-        service.run()
+        run_until_signalled(Service(settings, os.environ))
     except (StoreError, ChannelError, PortTaken) as error:
         _fail(str(error))
+
+
+def run_until_signalled(service: Service) -> None:
+    """Run in a thread of its own until SIGTERM or SIGINT, and stop within a second. Raises what `run` raises.
+
+    The main thread only waits for a byte: Python writes one for each signal. Nothing else happens in a signal
+    handler, so that none can meet a lock that its own thread holds.
+    """
+    failures: list[BaseException] = []
+    waiting, writing = socket.socketpair()
+
+    def watch() -> None:
+        try:
+            service.run()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            writing.send(b"\0")
+
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    watching = threading.Thread(target=watch, name="loop")
+    watching.start()
+    waiting.recv(1)
+    service.stop()
+    watching.join()
+    if failures:
+        raise failures[0]
 
 
 @app.command()

@@ -179,8 +179,8 @@ class Loop:
             match effect:
                 case Notify():
                     self._wake_notifier()
-                case MakePlan() if self._worker:
-                    self._worker.plan()
+                case MakePlan(number) if self._worker:
+                    self._worker.plan(number)
                 case StartHeal(heal_id) if self._worker:
                     if saved:
                         self._worker.heal(heal_id)
@@ -229,6 +229,7 @@ class Loop:
                 observation=seen,
                 findings=decision.findings,
                 refusal=decision.refusal,
+                obstacle=decision.obstacle,
                 expectation=self._task.expectation,
                 policy=self._task.policy,
                 database=self._task.about.database,

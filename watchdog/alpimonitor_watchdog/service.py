@@ -41,7 +41,7 @@ def application_name() -> str:
 
 
 class Service:
-    """Everything that runs beside each other in one sidecar. Built, run and closed by one thread."""
+    """Everything that runs in one sidecar. `run` belongs to one thread, `stop` to any other."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Raises StoreError, ChannelError; nothing is left running then."""
@@ -93,8 +93,9 @@ class Service:
         )
 
     def stop(self) -> None:
-        """End `run`. All that a signal handler does."""
+        """End `run`, from another thread: also when it waits for a database that hangs."""
         self._stopping = True
+        self._database.abandon()
         self._wake.set()
 
     def run(self) -> None:

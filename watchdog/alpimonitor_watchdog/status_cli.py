@@ -27,7 +27,7 @@ def status(
 ) -> None:
     """Say in a few lines how a running sidecar sees the database.
 
-    Exit codes: 0 healthy; 1 an incident is open, or the sidecar does not answer; 2 usage.
+    Exit codes: 0 healthy; 1 an incident is open, or the sidecar hangs or does not answer; 2 usage.
 
     \b
     Examples:
@@ -37,6 +37,12 @@ def status(
     base = url or _own_address()
     try:
         answer = httpx.get(f"{base.rstrip('/')}/api/state", timeout=5, trust_env=False)
+        if answer.status_code == 503:
+            typer.echo(
+                f"alpimonitor status: the sidecar at {base} has not looked yet: ask again in a second",
+                err=True,
+            )
+            raise typer.Exit(1)
         answer.raise_for_status()
         state = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -47,7 +53,7 @@ def status(
         )
         raise typer.Exit(1) from None
     typer.echo(json.dumps(state, indent=2, ensure_ascii=False) if as_json else told(state))
-    if state["phase"] not in ("healthy", "suspected", "resolved"):
+    if state["stale"] or state["phase"] not in ("healthy", "suspected", "resolved"):
         raise typer.Exit(1)
 
 

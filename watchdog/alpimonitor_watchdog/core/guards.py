@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .model import Policy, State
 from .seen import Expectation, Findings, Observation
-from .words import CONTEXT_LOSS, Mode, Reason, Unseen
+from .words import CONTEXT_LOSS, WAITS, Mode, Reason, Unseen
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ def writable(case: Case) -> Reason | None:
 
 
 def proven(case: Case) -> Reason | None:
-    """The loss was seen by `confirm_probes` probes, over at least `confirm_for`."""
-    for streak in case.state.streaks:
-        if (
-            streak.symptom in CONTEXT_LOSS
-            and streak.probes >= case.policy.confirm_probes
-            and case.state.lived - streak.since_lived >= case.policy.confirm_for
-            and case.findings.context_lost
-        ):
-            return None
+    """The loss is seen now, and was by `confirm_probes` probes over at least `confirm_for`."""
+    if case.findings.context_lost:
+        for streak in case.state.streaks:
+            if (
+                streak.symptom in CONTEXT_LOSS
+                and streak.probes >= case.policy.confirm_probes
+                and streak.lasted >= case.policy.confirm_for
+            ):
+                return None
     return Reason.NOT_PROVEN_YET
 
 
@@ -99,8 +99,8 @@ def in_budget(case: Case) -> Reason | None:
 
 
 def alone(case: Case) -> Reason | None:
-    """Nobody holds the registry's `change` or `migration` lock, and no heal of ours is running."""
-    if case.seen.database.change_held_by is not None or case.state.heal is not None:
+    """Nobody holds the registry's `change` or `migration` lock. (A heal of ours is a phase of its own.)"""
+    if case.seen.database.change_held_by is not None:
         return Reason.CHANGE_IN_PROGRESS
     return None
 
@@ -128,15 +128,15 @@ def not_dry_run(case: Case) -> Reason | None:
 
 Guard = Callable[[Case], Reason | None]
 
-# In the order in which a person would want to hear of them: what needs their hand first.
+# What explains the rest comes first; `not_dry_run` last, so that a dry run decides everything.
 GUARDS: tuple[Guard, ...] = (
     enabled,
     visible,
+    alone,
     right_schema,
     writable,
     in_budget,
     proven,
-    alone,
     harmless,
     not_dry_run,
 )
@@ -144,25 +144,25 @@ GUARDS: tuple[Guard, ...] = (
 
 def refusal(case: Case) -> Reason | None:
     """The first guard rail that does not hold, or None: then a heal may run."""
-    for guard in GUARDS:
-        reason = guard(case)
-        if reason is not None:
-            return reason
-    return None
+    return next((reason for guard in GUARDS if (reason := guard(case)) is not None), None)
+
+
+def obstacle(case: Case) -> Reason | None:
+    """The first guard rail that will not hold by waiting: what refuses the heal in the end."""
+    reasons = (guard(case) for guard in GUARDS)
+    return next((reason for reason in reasons if reason is not None and reason not in WAITS), None)
 
 
 def circuit_open(state: State, policy: Policy) -> bool:
-    """Whether repeated wipes or failures within the window have stopped healing."""
-    window_start = state.lived - policy.heal_window
-    repeats = sum(1 for lived in state.wipes if lived > window_start) - 1
-    if repeats >= policy.circuit_after_wipes:
+    """Whether heals of this window that were undone, or that failed in a row, have stopped healing."""
+    if sum(heal.undone for heal in state.heals) >= policy.circuit_after_wipes:
         return True
-    failures = 0
+    failed_in_a_row = 0
     for heal in reversed(state.heals):
-        if heal.succeeded or heal.lived <= window_start:
+        if heal.succeeded:
             break
-        failures += 1
-    return failures >= policy.circuit_after_failures
+        failed_in_a_row += 1
+    return failed_in_a_row >= policy.circuit_after_failures
 
 
 def seconds_to_heal(state: State, policy: Policy) -> float:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import remedies
-from .guards import seconds_to_heal
-from .model import Decision, Incident, Notify, Policy, State
-from .seen import Expectation, Loss
-from .words import CONTEXT_LOSS, WAITS, Kind, Mode, Reason
+from .advice import Situation, advise, lost_rows, plan, shown, what_is_next, what_is_wrong
+from .model import Decision, Notify, Policy
+from .seen import Expectation
+from .words import Kind, Phase, Reason
 
 TITLE_LIMIT = 140
-
-
 _NAMES_WHO = frozenset({Kind.OPENED, Kind.WORSENED, Kind.HEAL_REFUSED, Kind.HEAL_FAILED, Kind.ESCALATED})
 
 
@@ -32,7 +29,7 @@ class Message:
 class About:
     """What every message names. No part of it holds a credential."""
 
-    database: str  # "hydro (production)"
+    database: str  # "hydro@db:5432 (production)"
     status_url: str
     healer: str  # how the context is put back, such as the declared command
     after: str = ""  # what runs once it is back
@@ -42,28 +39,21 @@ def compose(
     notify: Notify, decision: Decision, about: About, policy: Policy, expected: Expectation
 ) -> Message:
     """The message for one notification that `decision` asks for."""
-    incident = decision.incident
-    if incident is None:
+    if decision.incident is None:
         raise AssertionError(f"a {notify.kind} notification without an incident")
-    what, action = _headline(notify, incident, decision.state, policy)
-    if incident.losses and notify.kind in _NAMES_WHO:
+    now = Situation(
+        decision.incident,
+        decision.state,
+        decision.findings,
+        decision.refusal,
+        decision.obstacle,
+        policy,
+        expected,
+    )
+    what, action = _headline(notify, now)
+    if now.lost and notify.kind in _NAMES_WHO:
         action = f"who: not recorded; {action}"
-    ingestion = "then ingestion has to see every station" if expected.stations is not None else ""
-    body = [_must_do(notify, incident, about), ""]
-    if notify.detail:
-        body.append(f"Seen: {notify.detail}")
-    if incident.losses:
-        body.append("Rows: " + ", ".join(_loss(loss) for loss in incident.losses))
-    if incident.losses and notify.kind in {Kind.OPENED, Kind.WORSENED}:
-        body.append(_plan(decision.state, about, policy, ingestion))
-    if incident.losses:
-        body.append("Who: not recorded (no flight recorder is installed).")
-    body += [
-        f"Incident {incident.id}, opened {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"{_duration(decision.state.lived - incident.opened_lived)} ago.",
-        f"Look: {about.status_url}",
-    ]
-    return Message(_title(about.database, what, action), "\n".join(line for line in body if line is not None))
+    return Message(_title(about.database, what, action), "\n".join(_body(notify, now, about)))
 
 
 def _title(database: str, what: str, action: str) -> str:
@@ -76,125 +66,72 @@ def _title(database: str, what: str, action: str) -> str:
     return title[: TITLE_LIMIT - 1] + "…"
 
 
-def _headline(notify: Notify, incident: Incident, state: State, policy: Policy) -> tuple[str, str]:
-    lost = _lost(incident)
+def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
+    """What is wrong, and what happens."""
+    wrong, was = what_is_wrong(now), lost_rows(now.incident.losses)
     match notify.kind:
         case Kind.OPENED if notify.reason is Reason.NOT_RESTORED_IN_TIME:
-            return lost, "NOT restored yet, a person is needed" if incident.losses else "still so"
+            return wrong, f"NOT restored yet; {what_is_next(now)}"
         case Kind.OPENED:
-            again = " AGAIN, after a heal" if incident.repeated else ""
-            return f"{lost}{again}", _action(incident, state, policy)
+            return wrong + (" AGAIN, after a heal" if now.incident.repeated else ""), what_is_next(now)
+        case Kind.WORSENED if notify.reason is Reason.LOST_AGAIN:
+            return f"lost AGAIN after a heal: {wrong}", what_is_next(now)
         case Kind.WORSENED:
-            again = "lost AGAIN after a heal: " if notify.reason is Reason.LOST_AGAIN else "worse: "
-            return f"{again}{lost}", _action(incident, state, policy)
+            return f"worse: {wrong}", what_is_next(now)
         case Kind.HEAL_REFUSED:
-            return lost, f"heal REFUSED: {notify.reason}"
+            return wrong, f"heal REFUSED: {notify.reason}"
         case Kind.HEAL_FAILED:
-            return lost, f"heal FAILED: {notify.reason}"
+            return wrong, f"heal FAILED: {notify.reason}"
         case Kind.RESTORED:
-            return f"context restored ({_lost(incident)})", "verifying"
+            return f"context restored (was: {was})", "verifying"
         case Kind.RESOLVED:
-            if incident.proof_since is not None:
-                return "resolved: rows put back and proven", f"was: {lost}"
-            return "resolved: cleared by itself", f"was: {lost}"
+            ended = "rows put back and proven" if now.incident.proof_since else "cleared by itself"
+            return f"resolved: {ended}", f"was: {was or what_is_wrong(now)}"
         case Kind.ESCALATED:
-            return lost if incident.restored_at is None else "restored but not proven", (
-                f"a person is needed: {notify.reason}"
-            )
+            return wrong, f"a person is needed: {notify.reason}"
         case Kind.REMINDER:
-            return f"still open: {lost}", _action(incident, state, policy)
+            return f"still open: {wrong}", what_is_next(now)
         case Kind.DRILL:
             return "this is a drill", "nothing is wrong"
 
 
-def _lost(incident: Incident) -> str:
-    """The loss in a few words: `7 tables empty (station 0/7, …)`."""
-    if not incident.losses:
-        return ", ".join(symptom.value.replace("_", " ") for symptom in incident.symptoms)
-    by_word: dict[str, list[Loss]] = {}
-    for loss in incident.losses:
-        word = "missing" if loss.rows is None else "empty" if loss.rows == 0 else "below the floor"
-        by_word.setdefault(word, []).append(loss)
-    parts = []
-    for word, losses in by_word.items():
-        noun = "table" if len(losses) == 1 else "tables"
-        shown = ", ".join(_loss(loss) for loss in losses[:2]) + (", …" if len(losses) > 2 else "")
-        parts.append(f"{len(losses)} {noun} {word} ({shown})")
-    return ", ".join(parts)
+def _body(notify: Notify, now: Situation, about: About) -> list[str]:
+    incident = now.incident
+    lines = [_must_do(notify, now, about), ""]
+    if notify.detail:
+        lines.append(f"Seen: {notify.detail}")
+    if incident.losses:
+        lines.append("Rows at worst: " + ", ".join(shown(loss) for loss in incident.losses))
+    if now.lost:
+        lines += [line for line in (plan(now, about.healer, about.after),) if line]
+    if incident.losses:
+        lines.append("Who: not recorded (no flight recorder is installed).")
+    return [
+        *lines,
+        f"Incident {incident.id}, opened {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{_duration(now.state.lived - incident.opened_lived)} ago.",
+        f"Look: {about.status_url}",
+    ]
 
 
-def _loss(loss: Loss) -> str:
-    return f"{loss.table} {'gone' if loss.rows is None else loss.rows}/{loss.expected}"
-
-
-def _action(incident: Incident, state: State, policy: Policy) -> str:
-    if not incident.losses:
-        return "watching"
-    if incident.refused is None:
-        return "healing"
-    if incident.refused in {Reason.NOT_PROVEN_YET, Reason.PLANNING, Reason.BACKING_OFF}:
-        seconds = _seconds_until_heal(state, policy)
-        return f"heals in {seconds:.0f} s" if seconds >= 1 else "heals now"
-    return f"not healing: {incident.refused.value}"
-
-
-def _seconds_until_heal(state: State, policy: Policy) -> float:
-    """The least time until every guard rail that only waits for time can hold."""
-    proven_in = policy.confirm_for
-    for streak in state.streaks:
-        if streak.symptom in CONTEXT_LOSS:
-            proven_in = min(proven_in, streak.since_lived + policy.confirm_for - state.lived)
-    return max(0.0, proven_in, seconds_to_heal(state, policy))
-
-
-def _plan(state: State, about: About, policy: Policy, ingestion: str) -> str:
-    if policy.mode is not Mode.ON or policy.healer is None:
-        return (
-            f"Plan: none, healing is {policy.mode.value}."
-            if policy.healer
-            else "Plan: none, no healer is declared."
-        )
-    rows = ", ".join(f"+{count} {table}" for table, count in state.plan.inserts) if state.plan else ""
-    steps = [f"{about.healer}" + (f" ({rows})" if rows else ""), about.after, ingestion]
-    return "Plan: " + "; ".join(step for step in steps if step) + "."
-
-
-def _must_do(notify: Notify, incident: Incident, about: About) -> str:
+def _must_do(notify: Notify, now: Situation, about: About) -> str:
     match notify.kind:
         case Kind.RESTORED:
-            return "Nothing to do. The rows are back and consumers see them; ingestion has to confirm it."
-        case Kind.RESOLVED:
+            awaited = "; ingestion has to confirm it" if now.expected.stations is not None else ""
+            return f"Nothing to do. The rows are back and consumers see them{awaited}."
+        case Kind.RESOLVED | Kind.DRILL:
             return "Nothing to do."
-        case Kind.DRILL:
-            return "Nothing to do: this message tests the channel."
-        case Kind.HEAL_REFUSED if notify.reason is not None:
-            return f"You must act: {remedies.REFUSALS[notify.reason]}"
-        case Kind.HEAL_FAILED:
+        case Kind.HEAL_FAILED if now.obstacle is None and now.state.phase is Phase.OPEN:
             return (
-                "Watch for the next attempt; if it fails too, put the rows back by hand: "
-                f"{about.healer}. Runbook: runbooks/refused-heal.md"
+                "Nothing to do yet: the next attempt comes by itself. "
+                f"If that fails, too, put the rows back by hand: {about.healer}"
             )
-        case Kind.ESCALATED | Kind.REMINDER:
-            return f"You must act: {_remedy(incident, about)}"
-        case Kind.OPENED if notify.reason is Reason.NOT_RESTORED_IN_TIME:
-            return f"You must act: {_remedy(incident, about)}"
         case _:
             pass
-    if not incident.losses:
-        return f"Look into it if it lasts: {remedies.SYMPTOMS[incident.symptoms[0]]}"
-    if incident.refused is not None and incident.refused not in WAITS:
-        return f"You must act: {remedies.REFUSALS[incident.refused]}"
-    return "Nothing to do: the sidecar puts the rows back and says when it is done."
-
-
-def _remedy(incident: Incident, about: About) -> str:
-    if incident.restored_at is not None:
-        return "the rows are back, but ingestion has not seen every station since: look at its last run."
-    if incident.refused is not None:
-        return remedies.REFUSALS[incident.refused]
-    if incident.losses:
-        return f"find out what empties the tables, then put the rows back: {about.healer}"
-    return remedies.SYMPTOMS[incident.symptoms[0]]
+    advice = advise(now)
+    if notify.reason is Reason.NOT_RESTORED_IN_TIME and now.lost and not advice.act:
+        return f"Look at it, the rows are still missing. {advice.sentence} By hand: {about.healer}"
+    return f"You must act: {advice.sentence}" if advice.act else advice.sentence
 
 
 def _duration(seconds: float) -> str:

@@ -15,6 +15,7 @@ Phases and the transitions between them (checked against the code by a test):
     open        escalated   not_restored_in_time
     healing     verifying   context_restored
     healing     open        heal_failed, heal_interrupted, proof_failed
+    healing     escalated   consumers_not_served
     verifying   open        lost_again
     verifying   resolved    ingestion_complete, symptoms_cleared
     verifying   escalated   verification_late
@@ -49,6 +50,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], frozenset[Reason]] = {
     (Phase.HEALING, Phase.OPEN): frozenset(
         {Reason.HEAL_FAILED, Reason.HEAL_INTERRUPTED, Reason.PROOF_FAILED}
     ),
+    (Phase.HEALING, Phase.ESCALATED): frozenset({Reason.CONSUMERS_NOT_SERVED}),
     (Phase.VERIFYING, Phase.OPEN): frozenset({Reason.LOST_AGAIN}),
     (Phase.VERIFYING, Phase.RESOLVED): frozenset({Reason.INGESTION_COMPLETE, Reason.SYMPTOMS_CLEARED}),
     (Phase.VERIFYING, Phase.ESCALATED): frozenset({Reason.VERIFICATION_LATE}),
@@ -89,12 +91,16 @@ class Policy:
 
 @dataclass(frozen=True)
 class Streak:
-    """A symptom that has been seen in successive observations."""
+    """A symptom that was seen in every observation that could see it, `probes` of them.
+
+    `lasted`: the seconds between successive sightings; time in which nothing could be seen does not count.
+    """
 
     symptom: Symptom
     since: datetime
-    since_lived: float
     probes: int
+    lasted: float = 0.0
+    stalled: bool = False  # the last observation could not see it
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Incident:
     symptoms: tuple[Symptom, ...]
     losses: tuple[Loss, ...] = ()  # the worst seen
     repeated: bool = False  # the context was lost again soon after a heal
+    pages: bool = True  # False: only warnings so far
     refused: Reason | None = None
     refused_lived: float = 0.0
     refusals_notified: tuple[Reason, ...] = ()
@@ -136,6 +143,7 @@ class HealRecord:
     lived: float
     ended_lived: float
     succeeded: bool
+    undone: bool = False  # the context was lost again afterwards
 
 
 @dataclass(frozen=True)
@@ -149,10 +157,12 @@ class State:
     clear_probes: int = 0  # successive observations without any finding
     incident: Incident | None = None
     plan: PlanSeen | None = None
-    planning: bool = False
+    plan_number: int = 0  # of the newest request
+    planning: bool = False  # that request is not answered yet
+    planned_for: tuple[Loss, ...] = ()  # the losses it was asked for
+    planned_lived: float = 0.0
     heal: Heal | None = None
     heals: tuple[HealRecord, ...] = ()  # within the window
-    wipes: tuple[float, ...] = ()  # `lived` of each confirmed loss within the window
     series: int = 0  # heals since the last long healthy stretch: the back-off's exponent
     next_id: int = 1  # of incidents
     next_heal: int = 1
@@ -183,7 +193,9 @@ class Notify:
 
 @dataclass(frozen=True)
 class MakePlan:
-    """Ask the healer what it would do."""
+    """Ask the healer what it would do; the answer carries the number."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,7 @@ class Decision:
     findings: Findings
     transitions: tuple[Transition, ...] = ()
     effects: tuple[Effect, ...] = ()
-    refusal: Reason | None = None  # why no heal runs now, while context is lost
+    refusal: Reason | None = None  # why no heal runs now, while context is lost or cannot be seen
+    obstacle: Reason | None = None  # what will refuse the heal even when all that passes by itself has passed
     refusal_is_new: bool = False
     incident: Incident | None = None  # what this decision is about, also when it just ended

@@ -44,6 +44,10 @@ SYMPTOMS: dict[Symptom, str] = {
     Symptom.CONTEXT_EMPTY: "a context table is empty.",
     Symptom.CONTEXT_MISSING: "a context table is gone.",
     Symptom.CONTEXT_SHRUNK: "a context table has lost rows.",
+    Symptom.CONTEXT_UNSEEN: (
+        "a context table cannot be read, so nobody knows whether it has its rows; "
+        "look for the session that locks it, or for a right that was revoked."
+    ),
     Symptom.CONTEXT_CHANGED: "context rows changed; accept the change if it was meant.",
     Symptom.INGESTION_BLIND: "ingestion no longer sees its stations; look at its last run and its source.",
     Symptom.INGESTION_STALE: "ingestion has not succeeded for too long; look at its last run and its source.",

@@ -70,8 +70,9 @@ class OutsideSeen:
 
 @dataclass(frozen=True)
 class PlanSeen:
-    """The healer's plan, in rows a table; `failed` says why there is none."""
+    """The healer's plan, in rows a table; `failed` says why there is none; `number` is the request's."""
 
+    number: int = 0
     inserts: tuple[tuple[str, int], ...] = ()
     updates: tuple[tuple[str, int], ...] = ()
     deletes: tuple[tuple[str, int], ...] = ()
@@ -143,6 +144,7 @@ class Finding:
     losses: tuple[Loss, ...] = ()
     opens_after: float = 0.0
     opens_probes: int = 2
+    pages: bool = True  # False: worth a notification, not worth waking anybody
 
 
 @dataclass(frozen=True)

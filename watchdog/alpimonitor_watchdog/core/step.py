@@ -32,6 +32,7 @@ class Step:
     about: Incident | None = None  # the incident that this decision ended
     refusal: Reason | None = None
     refusal_is_new: bool = False
+    obstacle: Reason | None = None
 
     @property
     def incident(self) -> Incident:
@@ -74,7 +75,7 @@ class Step:
             finding
             for finding in self.findings.found
             if streaks[finding.symptom].probes >= finding.opens_probes
-            and self.lived - streaks[finding.symptom].since_lived >= finding.opens_after
+            and streaks[finding.symptom].lasted >= finding.opens_after
         )
 
     def context_loss_confirmed(self) -> bool:
@@ -92,9 +93,8 @@ class Step:
         self.note(
             symptoms=(*self.incident.symptoms, *(finding.symptom for finding in fresh)),
             losses=(*kept, *grown),
+            pages=self.incident.pages or any(finding.pages for finding in fresh),
         )
-        if grown:
-            self.set(plan=None, planning=False)  # made for a smaller loss
         if self.incident.restored_lived is None:
             news = [f for f in confirmed if f in fresh or set(f.losses) & set(grown)]
             self.tell(Kind.WORSENED, self.audience(), detail=details(tuple(news)))
@@ -103,7 +103,7 @@ class Step:
         """Page what is not restored in time; say again, at intervals, what is still open."""
         incident = self.incident
         late = self.lived - incident.opened_lived >= self.policy.page_after
-        if incident.restored_lived is None and not incident.paged and late:
+        if incident.restored_lived is None and incident.pages and not incident.paged and late:
             self.tell(Kind.OPENED, PAGE, Reason.NOT_RESTORED_IN_TIME, self.refusal_detail())
             self.note(reminded_lived=self.lived)
         elif self.lived - incident.reminded_lived >= self.policy.reminder_every:
@@ -126,6 +126,7 @@ class Step:
             effects=tuple(self.effects),
             refusal=self.refusal,
             refusal_is_new=self.refusal_is_new,
+            obstacle=self.obstacle,
             incident=self.state.incident or self.about,
         )
 

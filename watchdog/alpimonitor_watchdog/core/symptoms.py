@@ -10,7 +10,7 @@ from .model import Policy
 from .seen import Expectation, Finding, Findings, Loss, Observation, TableExpected, TableSeen
 from .words import CONTEXT_LOSS, Symptom
 
-_NEEDS_DATABASE = CONTEXT_LOSS | {Symptom.SCHEMA_OUTDATED}
+_NEEDS_DATABASE = CONTEXT_LOSS | {Symptom.SCHEMA_OUTDATED, Symptom.CONTEXT_UNSEEN}
 
 
 def find(seen: Observation, expected: Expectation, policy: Policy) -> Findings:
@@ -27,7 +27,7 @@ def find(seen: Observation, expected: Expectation, policy: Policy) -> Findings:
             )
         )
     else:
-        _context(seen, expected, found, undetermined)
+        _context(seen, expected, policy, found, undetermined)
         _schema(seen, expected, policy, found, undetermined)
     _ingestion(seen, expected, policy, found, undetermined)
     if expected.health_watched:
@@ -36,16 +36,21 @@ def find(seen: Observation, expected: Expectation, policy: Policy) -> Findings:
 
 
 def _context(
-    seen: Observation, expected: Expectation, found: list[Finding], undetermined: set[Symptom]
+    seen: Observation,
+    expected: Expectation,
+    policy: Policy,
+    found: list[Finding],
+    undetermined: set[Symptom],
 ) -> None:
     by_name = {table.name: table for table in seen.database.tables}
     losses: dict[Symptom, list[Loss]] = {symptom: [] for symptom in sorted(CONTEXT_LOSS)}
+    unseen: list[str] = []
     for declared in expected.tables:
         if not declared.context:
             continue
         table = by_name.get(declared.name)
         if table is None or table.unseen is not None:
-            undetermined |= CONTEXT_LOSS
+            unseen.append(_unseen(declared.name, table))
             continue
         symptom = _loss_of(declared, table)
         if symptom is not None:
@@ -59,6 +64,17 @@ def _context(
         if lost:
             names = ", ".join(loss.table for loss in lost)
             found.append(Finding(symptom, f"{wording[symptom]}: {names}", tuple(lost)))
+    if unseen:
+        undetermined |= CONTEXT_LOSS
+        detail = f"could not be read: {', '.join(unseen)}"
+        found.append(Finding(Symptom.CONTEXT_UNSEEN, detail, opens_after=policy.unhealthy_after))
+
+
+def _unseen(name: str, table: TableSeen | None) -> str:
+    if table is None or table.unseen is None:
+        return name
+    holder = f" by backend pid {table.locked_by}" if table.locked_by else ""
+    return f"{name} ({table.unseen.value.replace('_', ' ')}{holder})"
 
 
 def _loss_of(declared: TableExpected, table: TableSeen) -> Symptom | None:
@@ -117,6 +133,7 @@ def _ingestion(
             Symptom.INGESTION_BLIND,
             f"the last run of ingestion saw {saw} of {expected.stations} stations",
             opens_after=policy.straggler_after if straggler else policy.settle_after,
+            pages=not straggler,
         )
     )
 

@@ -11,6 +11,7 @@ class Symptom(StrEnum):
     CONTEXT_EMPTY = "context_empty"  # a context table expected to have rows has none
     CONTEXT_MISSING = "context_missing"  # a context table is gone from the catalog
     CONTEXT_SHRUNK = "context_shrunk"  # a context table is below its floor
+    CONTEXT_UNSEEN = "context_unseen"  # a context table could not be read for a while: nobody knows its rows
     CONTEXT_CHANGED = "context_changed"  # informational: never heals, never pages
     INGESTION_BLIND = "ingestion_blind"  # the last run saw none, or two fewer, of the stations expected
     INGESTION_STALE = "ingestion_stale"  # no successful run for too long
@@ -53,6 +54,7 @@ class Reason(StrEnum):
     HEAL_FAILED = "heal_failed"
     HEAL_INTERRUPTED = "heal_interrupted"
     PROOF_FAILED = "proof_failed"
+    CONSUMERS_NOT_SERVED = "consumers_not_served"  # the rows are back; a health address does not show it
     LOST_AGAIN = "lost_again"
     INGESTION_COMPLETE = "ingestion_complete"
     VERIFICATION_LATE = "verification_late"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,7 +20,9 @@ from typing import IO
 _OUTPUT_LIMIT = 16 * 1024 * 1024  # bytes of standard output that are read
 _GONE_WITHIN = 1.0  # seconds
 _DETAIL_LIMIT = 500  # characters of standard error that are kept
-_CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
+_CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
+_PASSWORDS = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+_LEASH = Path(__file__).with_name("leash.py")
 
 
 @dataclass(frozen=True)
@@ -49,38 +53,47 @@ class Child:
     def run(self, argv: Sequence[str], deadline: float) -> Ended:
         """Run `argv` for at most `deadline` seconds. Never raises: not being able to start is an end, too."""
         # Files, not pipes: a grandchild that escapes its group cannot hold us at the end of a pipe.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            with self._lock:
-                if self._stopped:
-                    return Ended(None, b"", "the sidecar is stopping", stopped=True)
-                try:
-                    process = subprocess.Popen(
-                        argv,
-                        stdin=subprocess.DEVNULL,
-                        stdout=out,
-                        stderr=err,
-                        env=self._environ,
-                        start_new_session=True,
-                    )
-                except (OSError, ValueError) as error:
-                    return Ended(127, b"", f"{argv[0]} cannot be started: {_reason(error)}")
-                self._process = process
-            late = False
+        try:
+            with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+                return self._run(argv, deadline, out, err)
+        except OSError as error:
+            return Ended(127, b"", f"no temporary file for what {argv[0]} prints: {_reason(error)}")
+
+    def _run(self, argv: Sequence[str], deadline: float, out: IO[bytes], err: IO[bytes]) -> Ended:
+        with self._lock:
+            if self._stopped:
+                return Ended(None, b"", "the sidecar is stopping", stopped=True)
+            program = shutil.which(argv[0], path=self._environ.get("PATH", os.defpath))
+            if program is None:
+                return Ended(127, b"", f"{argv[0]} cannot be started: not found, or not executable")
             try:
-                process.wait(deadline)
-            except subprocess.TimeoutExpired:
-                late = True
-            finally:
-                # Whatever the leader left running in its group ends with it, before another heal may begin.
-                end_group(process, self._term_grace if late else 0.0)
-                with self._lock:
-                    self._process = None
-                    stopped = self._stopped
-            if late:
-                return Ended(None, b"", f"killed after its deadline of {deadline:g} s", late=True)
-            if stopped:
-                return Ended(None, b"", "ended because the sidecar stops", stopped=True)
-            return Ended(process.returncode, _head(out), _tail(err))
+                process = subprocess.Popen(
+                    leashed([program, *argv[1:]]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=self._environ,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                return Ended(127, b"", f"{argv[0]} cannot be started: {_reason(error)}")
+            self._process = process
+        late = False
+        try:
+            process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            # Whatever the leader left running in its group ends with it, before another heal may begin.
+            end_group(process, self._term_grace if late else 0.0)
+            with self._lock:
+                self._process = None
+                stopped = self._stopped
+        if late:
+            return Ended(None, b"", f"killed after its deadline of {deadline:g} s", late=True)
+        if stopped:
+            return Ended(None, b"", "ended because the sidecar stops", stopped=True)
+        return Ended(process.returncode, _head(out), _tail(err))
 
     def stop(self) -> None:
         """End what runs; nothing starts any more."""
@@ -89,6 +102,13 @@ class Child:
             process = self._process
         if process is not None:
             _signal_group(process.pid, signal.SIGKILL)
+
+
+def leashed(argv: list[str]) -> list[str]:
+    """The command that runs `argv` and is killed by the kernel when the thread that starts it ends."""
+    if sys.platform != "linux":
+        return argv
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *argv]
 
 
 def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
@@ -126,8 +146,8 @@ def child_environment(
 
 
 def redact(text: str) -> str:
-    """`text` without the passwords of any address in it."""
-    return _CREDENTIALS.sub(r"\1:***@", text)
+    """`text` without the passwords of any address or connection string in it."""
+    return _PASSWORDS.sub(r"\1***", _CREDENTIALS.sub(r"\1:***@", text))
 
 
 def _head(file: IO[bytes]) -> bytes:

@@ -90,11 +90,13 @@ def parse_plan(printed: bytes) -> PlanSeen:
     """
     try:
         plan = json.loads(printed)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"what it printed is not JSON ({error})") from error
     if not isinstance(plan, dict):
         raise PlanError("it printed JSON, but not an object with inserts, updates and deletes")
-    return PlanSeen(_counts(plan, "inserts"), _counts(plan, "updates"), _counts(plan, "deletes"))
+    return PlanSeen(
+        inserts=_counts(plan, "inserts"), updates=_counts(plan, "updates"), deletes=_counts(plan, "deletes")
+    )
 
 
 def _counts(plan: dict[str, object], part: str) -> tuple[tuple[str, int], ...]:

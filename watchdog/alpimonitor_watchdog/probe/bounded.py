@@ -25,33 +25,43 @@ class Bounded(Generic[Result]):
         self.within = within
         self._name = name
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._abandoned = False
         self._result: Result | None = None
         self._error: Exception | None = None
 
     def run(self) -> Result:
         """What the work returns, begun now unless it is still at it. Raises Late, or what that raises."""
         if self._thread is None or not self._thread.is_alive():
+            self._ended = ended = threading.Event()
             # A daemon: what hangs in the operating system must not hold up the end of the process.
-            thread = threading.Thread(target=self._do, name=self._name, daemon=True)
+            thread = threading.Thread(target=self._do, args=(ended,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread
-        self._thread.join(self.within)
-        if self._thread.is_alive():
+        self._ended.wait(0.0 if self._abandoned else self.within)
+        if self._abandoned or not self._ended.is_set():
             self._give_up()
             raise Late
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # the work ended without an error
 
+    def abandon(self) -> None:
+        """From any thread: nobody waits any more, now or later."""
+        self._abandoned = True
+        self._ended.set()
+
     def stop(self) -> None:
-        """Let the work end, at the latest after `within`."""
+        """Let the work end, at the latest after `within`; at once when it was abandoned."""
         if self._thread is not None and self._thread.is_alive():
             self._give_up()
-            self._thread.join(self.within)
+            self._thread.join(0.0 if self._abandoned else self.within)
 
-    def _do(self) -> None:
+    def _do(self, ended: threading.Event) -> None:
         self._result, self._error = None, None
         try:
             self._result = self._work()
         except Exception as error:
             self._error = error
+        finally:
+            ended.set()

@@ -82,6 +82,10 @@ class DatabaseProbe:
             seen = DatabaseSeen(unseen=Unseen.ERROR, detail=f"{type(error).__name__}: {error}")
         return replace(seen, duration=self._monotonic() - began)
 
+    def abandon(self) -> None:
+        """From any thread: this look ends at once, having seen nothing, and so does every later one."""
+        self._bounded.abandon()
+
     def close(self) -> None:
         """Give the connection back."""
         self._bounded.stop()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ..core.guards import circuit_open
 from ..core.seen import HealthSeen, TableExpected, TableSeen
 from ..store.timeline import stamp
-from .sentences import how_it_stands, label, seconds_until_heal, tone, what_to_do
+from .sentences import how_it_stands, label, seconds_to_heal, tone, what_to_do
 from .view import View
 
 
@@ -34,7 +34,8 @@ def as_json(view: View, age: float, *, stale_after: float, version: str) -> dict
             "mode": view.policy.mode.value,
             "healer": view.policy.healer,
             "refusal": view.refusal,
-            "seconds_until_heal": round(seconds_until_heal(view), 1),
+            "obstacle": view.obstacle,
+            "seconds_until_heal": round(seconds_to_heal(view), 1),
             "circuit_open": circuit_open(view.state, view.policy),
             "heals_in_window": len(view.state.heals) + (view.state.heal is not None),
             "budget": view.policy.heal_budget,
