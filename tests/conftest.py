@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +32,10 @@ DESCRIPTION = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell without job control starts what it puts in the background with interrupts ignored. Every program
+    # that a test starts would inherit that, and not end by the interrupt that the test sends.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         config.stash[CHOICE] = chosen_database()
         config.stash[DESCRIPTION] = described(config.stash[CHOICE])

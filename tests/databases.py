@@ -22,6 +22,8 @@ ENOUGH_MEMORY = 2 * 1024**3
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 DOCKER_IMAGE = "postgres:18"
 DOCKER_ANSWERS_WITHIN = 2  # seconds
+# Thrown away, it need survive no crash: making and dropping a database takes 0.1 s instead of 1.3 s.
+UNSAFE_BUT_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 CHOICES = "auto, docker, embedded, system, or the URL of a server whose user may create databases"
 
 
@@ -156,5 +158,8 @@ def _docker_is_ready(environ: Mapping[str, str]) -> bool:
 def _container(image: str) -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer
 
-    with PostgresContainer(image, driver=None) as container:
+    # Not the default password, "test": tests look for the password in whatever is said, names included.
+    password = secrets.token_hex(16)
+    server = PostgresContainer(image, username="postgres", password=password, dbname="postgres", driver=None)
+    with server.with_command(["postgres", *UNSAFE_BUT_FAST]) as container:
         yield container.get_connection_url()

@@ -72,6 +72,20 @@ def test_an_address_to_listen_on_is_host_and_port(config: Path, written: str) ->
     )
 
 
+def test_the_public_address_is_the_one_that_people_open(config: Path) -> None:
+    assert loaded(config).public_url is None
+    assert loaded(config, WATCHDOG_PUBLIC_URL="https://watch.example/").public_url == "https://watch.example/"
+
+
+@pytest.mark.parametrize(
+    "written", ["watch.example", "ftp://watch.example/", "https://u:sesame@watch.example/"]
+)
+def test_a_public_address_that_cannot_be_shown_is_refused(config: Path, written: str) -> None:
+    said = refusal(config, WATCHDOG_PUBLIC_URL=written)
+    assert said.startswith("WATCHDOG_PUBLIC_URL is not an address that can be shown to people")
+    assert "sesame" not in said
+
+
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT"])
 def test_a_word_of_a_closed_list_is_one_of_it(config: Path, name: str) -> None:
     assert refusal(config, **{name: "loud"}).startswith(f"{name} is 'loud': set it to one of ")

@@ -158,10 +158,7 @@ def database_label(settings: Settings) -> str:
 def _about(settings: Settings, command: Command | None, page: str) -> About:
     return About(
         database=database_label(settings),
-        # Nobody can open a page on "all addresses".
-        status_url=page.replace("//0.0.0.0:", f"//{socket.gethostname()}:").replace(
-            "//[::]:", f"//{socket.gethostname()}:"
-        ),
+        status_url=settings.public_url or page,
         healer=command.label if command else "",
         after="; ".join(shown(argv) for argv in command.after) if command else "",
     )

@@ -31,7 +31,7 @@ from .declaration import (
     Table,
 )
 from .problems import SettingsError, described
-from .variables import database_url, expanded, listen_address, one_of, secret
+from .variables import database_url, expanded, listen_address, one_of, public_address, secret
 
 __all__ = ["SHIPPED_PROFILE", "Channel", "Settings", "SettingsError", "load"]
 
@@ -71,6 +71,7 @@ class Settings:
     state_dir: Path
     listen_host: str
     listen_port: int
+    public_url: str | None  # where people open the status page; None: where it listens
     log_level: str  # lower case
     log_format: str  # plain or json
     secret_names: frozenset[str] = frozenset()  # the sidecar's own variables, no business of a child process
@@ -143,6 +144,7 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
         state_dir=Path(environ.get("WATCHDOG_STATE_DIR") or "var/watchdog"),
         listen_host=host,
         listen_port=port,
+        public_url=public_address("WATCHDOG_PUBLIC_URL", environ),
         log_level=one_of("LOG_LEVEL", LOG_LEVELS, "info", environ),
         log_format=one_of("LOG_FORMAT", LOG_FORMATS, "plain", environ),
         secret_names=_secret_names(declared),

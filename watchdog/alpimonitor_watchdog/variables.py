@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -104,6 +105,20 @@ def listen_address(name: str, default: str, environ: Mapping[str, str]) -> tuple
     if found is None or int(found["port"]) > 65535:
         raise SettingsError(f"{name} is {written!r}: set it to host:port such as {default} or [::1]:9877")
     return found["host"].strip("[]"), int(found["port"])
+
+
+def public_address(name: str, environ: Mapping[str, str]) -> str | None:
+    """An http or https address without credentials; None when it is not set."""
+    written = environ.get(name)
+    if not written:
+        return None
+    parts = urlsplit(written)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise SettingsError(
+            f"{name} is not an address that can be shown to people: "
+            "set it to http://host:port/ or https://host/, without user and password"
+        )
+    return written
 
 
 def one_of(name: str, allowed: tuple[str, ...], default: str, environ: Mapping[str, str]) -> str:
