@@ -141,6 +141,16 @@ def test_every_message_of_every_episode_has_a_title_in_bounds_and_an_instruction
     }
 
 
+def test_a_loss_after_a_heal_says_so_first_and_asks_for_the_session_that_does_it() -> None:
+    world = wiped().until(Phase.RESOLVED)
+    world.wipe()
+    world.until(Phase.OPEN)
+    opened = [message for notify, message in messages(world) if notify.kind is Kind.OPENED][-1]
+    assert opened.title.startswith("hydro@db.example:5432 (production): AGAIN, after a heal: 2 tables empty")
+    assert opened.body.startswith("You must act: the rows are lost again after a heal: find and stop the")
+    assert "Plan: alpimonitor seed --mode missing" in opened.body
+
+
 def test_with_the_circuit_open_the_first_message_promises_no_heal() -> None:
     world = episode(confirm_for=1.0, backoff_first=1.0, backoff_max=1.0)
     for _ in range(4):

@@ -148,6 +148,12 @@ def _of_rows_that_are_back(now: Situation) -> Advice:
 def _of_missing_rows(now: Situation) -> Advice:
     if now.obstacle is not None:
         return Advice(True, REFUSALS[now.obstacle])
+    if now.incident.repeated:
+        return Advice(
+            True,
+            "the rows are lost again after a heal: find and stop the session that does it. "
+            "The sidecar puts them back meanwhile, as long as its budget lasts.",
+        )
     if now.refusal is None:
         return Advice(False, "Nothing to do: the sidecar puts the rows back and says when it is done.")
     if now.overdue or now.state.phase is Phase.ESCALATED:

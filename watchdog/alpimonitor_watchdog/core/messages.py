@@ -73,9 +73,9 @@ def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
         case Kind.OPENED if notify.reason is Reason.NOT_RESTORED_IN_TIME:
             return wrong, f"NOT restored yet; {what_is_next(now)}"
         case Kind.OPENED:
-            return wrong + (" AGAIN, after a heal" if now.incident.repeated else ""), what_is_next(now)
+            return ("AGAIN, after a heal: " if now.incident.repeated else "") + wrong, what_is_next(now)
         case Kind.WORSENED if notify.reason is Reason.LOST_AGAIN:
-            return f"lost AGAIN after a heal: {wrong}", what_is_next(now)
+            return f"AGAIN, after a heal: {wrong}", what_is_next(now)
         case Kind.WORSENED:
             return f"worse: {wrong}", what_is_next(now)
         case Kind.HEAL_REFUSED:
