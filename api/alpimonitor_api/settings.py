@@ -56,8 +56,13 @@ def check_database_url(value: SecretStr) -> SecretStr:
         raise ValueError("it is not a URL that PostgreSQL's client understands") from None
     if not parts.get("dbname"):
         raise ValueError("it names no database")
-    if not all(port.isdigit() for port in str(parts.get("port", "5432")).split(",") if port):
+    # A password that is not encoded ends at its first / or @; the rest passes for port, database or host, and
+    # would be told in messages as such.
+    if not all(port.isdecimal() for port in str(parts.get("port", "5432")).split(",") if port):
         raise ValueError("its port is not a number")
+    hosts = str(parts.get("host", "")).split(",")
+    if any("@" in host[1:] for host in hosts) or ("@" in str(parts["dbname"]) and "%40" not in url):
+        raise ValueError("it holds an @ too many")
     return value
 
 
@@ -106,8 +111,12 @@ def parse_schedule(value: object) -> object:
 
 
 def check_endpoint(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an IPv6 address, or a port that is none
+        usable = False
+    if not usable or any(character.isspace() for character in value):
         raise ValueError("it is not an http or https address")
     return value
 

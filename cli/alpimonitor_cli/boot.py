@@ -103,7 +103,7 @@ def _wait_seconds(environ: Mapping[str, str]) -> float:
 
 
 def _wait(target: Target, seconds: float) -> None:
-    from alpimonitor_cli.wait import Refused, TimedOut, wait_for
+    from alpimonitor_cli.wait import Refusal, Refused, TimedOut, wait_for
 
     say(f"waiting for the database {target} as {target.variable} names it, at most {seconds:g} s")
     try:
@@ -114,7 +114,7 @@ def _wait(target: Target, seconds: float) -> None:
             on_waiting=lambda said: say(f"not yet: {said}"),
         )
     except Refused as error:
-        _fail(UNREACHABLE, f"{target.variable}: {error}")
+        _fail(USAGE if error.refusal is Refusal.URL else UNREACHABLE, f"{target.variable}: {error}")
     except TimedOut as error:
         _fail(
             UNREACHABLE,

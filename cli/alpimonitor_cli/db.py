@@ -11,7 +11,7 @@ import typer
 from alpimonitor_cli import migrate
 from alpimonitor_seed.target import Target, UnusableUrl, from_environment, is_local
 
-USAGE, UNREACHABLE, MIGRATION_FAILED = 2, 5, 6
+NOT_NEWEST, USAGE, UNREACHABLE, MIGRATION_FAILED = 1, 2, 5, 6
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -63,7 +63,10 @@ def upgrade(as_json: AsJson = False) -> None:
         typer.echo(f"{target}: at {migrated.after}, nothing to migrate")
 
 
-@app.command(epilog="Exit codes: 0 at the newest revision; 1 not; 2 settings; 5 database unreachable.")
+@app.command(
+    epilog="Exit codes: 0 at the newest revision; 1 not, or it cannot be told; 2 settings; "
+    "5 database unreachable."
+)
 def current(as_json: AsJson = False) -> None:
     """Say at which revision the database is, and which is the newest.
 
@@ -77,13 +80,15 @@ def current(as_json: AsJson = False) -> None:
         revision = migrate.current(target.url)
     except migrate.Unreachable as error:
         _fail(UNREACHABLE, f"{target} cannot be reached: {error}")
+    except migrate.RevisionUnknown as error:
+        _fail(NOT_NEWEST, f"{target} does not tell its revision: {error}")
     newest = migrate.head()
     if as_json:
         typer.echo(json.dumps({"revision": revision, "newest": newest}))
     else:
         hint = "" if revision == newest else f", the newest is {newest}: run alpimonitor db upgrade"
         typer.echo(f"{target}: {f'at {revision}' if revision else 'never migrated'}{hint}")
-    raise typer.Exit(0 if revision == newest else 1)
+    raise typer.Exit(0 if revision == newest else NOT_NEWEST)
 
 
 def _target() -> Target:

@@ -32,6 +32,10 @@ class MigrationFailed(Exception):
     """The database is as it was before; the text says what stood in the way."""
 
 
+class RevisionUnknown(Exception):
+    """The database is there and does not tell its revision; the text says why."""
+
+
 class EnvironmentUnusable(Exception):
     """DEPLOYMENT_ENVIRONMENT is needed for this database and missing, or has no usable shape."""
 
@@ -81,10 +85,17 @@ def head(migrations: Path | None = None) -> str:
     return revision
 
 
-def current(url: str) -> str | None:
-    """The database's revision, None when it was never migrated. Raises Unreachable."""
-    with _connect(url, Limits()) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+def current(url: str, *, limits: Limits | None = None) -> str | None:
+    """The database's revision, None when it was never migrated. Raises Unreachable or RevisionUnknown."""
+    limits = limits or Limits()
+    try:
+        with _connect(url, limits) as connection:
+            _limit(connection, "lock_timeout", limits.table_lock)
+            return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        raise RevisionUnknown(_explained(error)) from error
+    except CommandError as error:
+        raise RevisionUnknown(str(error)) from error
 
 
 def upgrade(
@@ -130,7 +141,11 @@ def _connect(url: str, limits: Limits) -> Connection:
 
     def open_connection() -> psycopg.Connection:
         return psycopg.connect(
-            url, connect_timeout=limits.connect, application_name="alpimonitor-migrate", autocommit=False
+            url,
+            connect_timeout=limits.connect,
+            application_name="alpimonitor-migrate",
+            client_encoding="utf8",  # in a database of encoding SQL_ASCII text would come as bytes
+            autocommit=False,
         )
 
     engine: Engine = create_engine("postgresql+psycopg://", creator=open_connection, poolclass=NullPool)

@@ -12,12 +12,16 @@ import tenacity
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from alpimonitor_cli.sqlstate import sqlstate
 from alpimonitor_seed.target import Target
 
 LONGEST_ATTEMPT = 5  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
 
-# Said by a server, or a pooler before it, that accepts connections but has no place or no backend right now.
+# SQLSTATEs that time may cure: no place or no memory, shutting down or starting up.
+NOT_NOW_CODES = ("53", "57P")
+
+# The same in words, for a pooler (its codes say less) and for where libpq does not give the code away.
 NOT_NOW = re.compile(
     r"too many (clients|connections)|connection slots are reserved|starting up|shutting down|recovery mode"
     r"|server (conn )?crashed|server login|cannot connect|could not open|out of memory|timeout expired",
@@ -32,6 +36,7 @@ class Refusal(Enum):
     ROLE = "create the role, or correct the URL"
     DATABASE = "create the database, or correct the URL"
     ACCESS = "let this role in from here (pg_hba.conf, GRANT CONNECT), or correct sslmode in the URL"
+    URL = "no connection was even tried: correct the URL"
     OTHER = "the server is up and refuses these credentials: correct the URL"
 
 
@@ -43,7 +48,7 @@ class Refused(Exception):
     said: str
 
     def __str__(self) -> str:
-        return f"{self.said}. Remedy: {self.refusal.value}"
+        return f"{self.said.rstrip('.')}. Remedy: {self.refusal.value}"
 
 
 class TimedOut(Exception):
@@ -91,18 +96,23 @@ def wait_for(
 def attempt(target: Target) -> None:
     """Connect, and return if the database answers. Raises NotYet or Refused.
 
-    libpq gives no error code for a refused connection, and the server's words follow its language. What does
-    not is libpq's ping: it needs no credentials, and tells a server that accepts connections from one that
-    starts up and from nobody there. It takes two failures, each followed by a ping that finds the server
-    accepting: then the refusal is about what the URL says, and not about a server that came up in between.
+    A refusal counts when the server was there: libpq's ping, which needs no credentials, tells a server that
+    accepts connections from one that starts up and from nobody. It takes two failures, each followed by
+    such a ping: then the refusal is about what the URL says, and not about a server that came up in between.
     """
     for _ in range(2):
         said = _objection(target)
         if said is None:
             return
-        if NOT_NOW.search(said) or not _accepts_connections(target):
+        ping = _ping(target)
+        if ping is pq.Ping.NO_ATTEMPT:
+            raise Refused(Refusal.URL, said)
+        if NOT_NOW.search(said) or ping is not pq.Ping.OK:
             raise NotYet(said)
-    raise Refused(_meaning(said or ""), said or "")
+    code = sqlstate(target.url, within=LONGEST_ATTEMPT) or ""
+    if code.startswith(NOT_NOW_CODES):
+        raise NotYet(said or "")
+    raise Refused(_meaning(code, said or ""), said or "")
 
 
 def _objection(target: Target) -> str | None:
@@ -117,19 +127,29 @@ def _objection(target: Target) -> str | None:
     return None
 
 
-def _accepts_connections(target: Target) -> bool:
-    conninfo = make_conninfo(target.url, connect_timeout=LONGEST_ATTEMPT)
-    return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
+def _ping(target: Target) -> pq.Ping:
+    """Whether a server accepts connections there, over TLS or not: a handshake that fails is no absence."""
+    answer = pq.PGconn.ping(make_conninfo(target.url, connect_timeout=LONGEST_ATTEMPT).encode())
+    if answer == pq.Ping.NO_RESPONSE:
+        # Without TLS nothing is said that the URL holds but the address.
+        plain = make_conninfo(
+            target.url, connect_timeout=LONGEST_ATTEMPT, sslmode="disable", user="ping", dbname="ping"
+        )
+        if pq.PGconn.ping(plain.encode()) == pq.Ping.OK:
+            return pq.Ping.OK
+    return pq.Ping(answer)
 
 
-def _meaning(said: str) -> Refusal:
-    """The closest reason. In a language other than English the general one, with the server's own words."""
-    if "password" in said:
+def _meaning(code: str, said: str) -> Refusal:
+    """The closest reason, by the server's SQLSTATE, else by its words where they are English."""
+    if code == "28P01" or "password" in said:
         return Refusal.PASSWORD
     if re.search(r'role ".*" does not exist', said):
         return Refusal.ROLE
-    if re.search(r'database ".*" does not exist', said):
+    if code == "3D000" or re.search(r'database ".*" does not exist', said):
         return Refusal.DATABASE
-    if re.search(r"pg_hba\.conf|SSL|not permitted to log in|permission denied for database", said):
+    if code in ("28000", "42501") or re.search(
+        r"pg_hba\.conf|SSL|certificate|not permitted to log in|permission denied for database", said
+    ):
         return Refusal.ACCESS
     return Refusal.OTHER

@@ -37,6 +37,7 @@ class Stop(Enum):
     PRUNE_GUARD = "prune_guard"  # the prune would take more than it may
     CONTRADICTION = "contradiction"  # a natural key is there under another identifier
     FAILED = "failed"  # the database refused
+    LOST = "lost"  # the connection broke
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,24 @@ def seed(seeding: Seeding) -> Result:
     Either everything is written, with its `seed_run` row, or nothing; a seed that was refused, failed or only
     planned is recorded by a transaction of its own. Two seeds at once take turns. Raises Unreachable.
     """
+    committing = False
     try:
         with _connected(seeding) as connection, _in_transaction(connection, seeding):
             result = _attempt(connection, seeding)
             if result.outcome in WRITTEN:
                 _record(connection, seeding, result)
+            committing = result.outcome in WRITTEN
     except psycopg.Error as error:
-        result = Result(SeedOutcome.FAILED, stop=Stop.FAILED, why=_explained(error))
+        stop = Stop.LOST if is_lost(error) else Stop.FAILED
+        why = _explained(error)
+        if committing and stop is Stop.LOST:
+            why += "; it may have been committed: seed_run says so, and a second seed does no harm"
+        result = Result(SeedOutcome.FAILED, stop=stop, why=why)
     except KeyboardInterrupt:
-        why = "interrupted; nothing was written"
-        _record_apart(seeding, Result(SeedOutcome.FAILED, stop=Stop.FAILED, why=why))
+        # From COMMIT on, the transaction's own record is there exactly if its rows are.
+        if not committing:
+            why = "interrupted; nothing was written"
+            _record_apart(seeding, Result(SeedOutcome.FAILED, stop=Stop.FAILED, why=why))
         raise
     if result.outcome not in WRITTEN:
         _record_apart(seeding, result)
@@ -241,6 +250,13 @@ def _log(seeding: Seeding, result: Result) -> None:
     )
 
 
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection broke, be it that the server said why (shut down, crashed) or not."""
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
+        error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+    )
+
+
 def _explained(error: psycopg.Error) -> str:
     """The server's words on one line, and what to do where that is known."""
     said = one_line(error)
@@ -253,6 +269,8 @@ def _explained(error: psycopg.Error) -> str:
             return f"{said}: the database is read-only, perhaps a standby; seed the primary"
         case errors.LockNotAvailable():
             return f"{said}: another seed, a heal or a migration is at work; run this again when it has ended"
+        case _ if is_lost(error):
+            return f"{said}: the connection to the database was lost; run this again when it is back"
         case _:
             return said
 

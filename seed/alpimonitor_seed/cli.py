@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from alpimonitor_api.tables import SeedMode
+from alpimonitor_seed import logs
 from alpimonitor_seed.apply import Request, Seeding, Stop, Unreachable, seed
 from alpimonitor_seed.fixture_files import BadFixtures
 from alpimonitor_seed.fixtures import SHIPPED, load
@@ -26,6 +27,7 @@ EXIT = {
     Stop.CONTRADICTION: 1,
     Stop.PREFLIGHT: 3,
     Stop.PRUNE_GUARD: 4,
+    Stop.LOST: 5,
 }
 USAGE, UNREACHABLE = 2, 5
 
@@ -129,7 +131,10 @@ def _log_to_stderr(environ: Mapping[str, str]) -> None:
     level = environ.get("LOG_LEVEL", "").upper() or "INFO"
     if level not in logging.getLevelNamesMapping():
         raise Unusable(f"LOG_LEVEL is {level!r}: set it to DEBUG, INFO, WARNING or ERROR")
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    form = environ.get("LOG_FORMAT", "").lower() or "plain"
+    if form not in logs.FORMATS:
+        raise Unusable(f"LOG_FORMAT is {form!r}: set it to plain or json")
+    logs.configure(level, form)
 
 
 def _complain(text: str) -> None:

@@ -101,6 +101,8 @@ def _read_file(path: Path, table: str) -> list[Entry]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadFixtures([_syntax_problem(file, lines, error)]) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise BadFixtures([Problem(file, 1, f"cannot be read as TOML: {error}")]) from error
     rows = document.pop(table, [])
     places = _places(file, lines, table)
     if document:

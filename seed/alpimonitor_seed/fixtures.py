@@ -16,6 +16,9 @@ from alpimonitor_seed.fixture_models import MODELS, Fixture, Row
 SHIPPED = Path(__file__).resolve().parent / "fixtures"
 """The folder of the fixtures that belong to this version."""
 
+LONGEST_VALUE = 80
+"""Characters of a bad value that are repeated in a message."""
+
 TABLES = tuple(table.name for table in CONTEXT_TABLES)
 
 
@@ -57,6 +60,7 @@ def _described(entry: Entry, model: type[Fixture], error: ValidationError) -> It
 
 def _reason(key: str | None, found: ErrorDetails, known: Sequence[str]) -> str:
     """One of pydantic's errors in a sentence, with the value that it is about."""
+    shown = _clipped(found["input"])
     match found["type"]:
         case "missing":
             return f"{key} is missing"
@@ -64,9 +68,17 @@ def _reason(key: str | None, found: ErrorDetails, known: Sequence[str]) -> str:
             return f"unknown key {key}{nearest(str(key), known)}"
         case "value_error":
             said = found["msg"].removeprefix("Value error, ")
-            return f"{key} {said}: {found['input']!r}" if key else said
+            return f"{key} {said}: {shown}" if key else said
         case _:
-            return f"{key}: {found['msg'][0].lower()}{found['msg'][1:]}, not {found['input']!r}"
+            return f"{key}: {found['msg'][0].lower()}{found['msg'][1:]}, not {shown}"
+
+
+def _clipped(value: object) -> str:
+    try:
+        shown = repr(value)
+    except ValueError:  # a hexadecimal number of more decimal digits than Python writes
+        return "a number of thousands of digits"
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}…"
 
 
 def _inconsistencies(declared: Mapping[str, Sequence[tuple[Entry, Fixture]]]) -> list[Problem]:

@@ -32,12 +32,16 @@ class Target:
     port: str
     database: str
     role: str
+    service: str = ""  # an entry of libpq's service file, which may lead anywhere
     fell_back: bool = False  # the variable that was asked for is not set
 
     @property
     def host(self) -> str:
         """The hosts as one word, for people and for the records."""
-        return ",".join(self.hosts) or ",".join(self.hostaddrs) or "socket"
+        named = self.hosts or self.hostaddrs
+        if not named:
+            return f"service {self.service}" if self.service else "socket"
+        return ",".join(f"[{host}]" if ":" in host else host for host in named)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}/{self.database}"
@@ -70,7 +74,7 @@ def parse(url: str, *, variable: str, fell_back: bool = False) -> Target:
     parts = {**defaults, **{key: str(value) for key, value in given.items() if value is not None}}
     if not parts.get("dbname"):
         raise UnusableUrl(f"{variable} names no database: set it to {SHAPE}")
-    return Target(
+    target = Target(
         variable=variable,
         url=url,
         hosts=_listed(parts.get("host", "")),
@@ -78,8 +82,17 @@ def parse(url: str, *, variable: str, fell_back: bool = False) -> Target:
         port=parts.get("port", "5432"),
         database=parts["dbname"],
         role=parts.get("user", ""),
+        service=str(given.get("service", "")),
         fell_back=fell_back,
     )
+    # A password that is not encoded ends at its first / or @; the rest passes for host, port or database, and
+    # would be told in messages as such.
+    encoded_at = "%40" in url
+    if any("@" in host[1:] for host in target.hosts) or ("@" in target.database and not encoded_at):
+        raise UnusableUrl(f"{variable} holds an @ too many: set it to {SHAPE}")
+    if not all(port.isdecimal() and 0 < int(port) < 65536 for port in _listed(target.port)):
+        raise UnusableUrl(f"{variable} names a port that is none: set it to {SHAPE}")
+    return target
 
 
 def _listed(value: str) -> tuple[str, ...]:
@@ -94,8 +107,11 @@ def resolve(host: str) -> tuple[str, ...]:
 def is_local(target: Target, resolve: Callable[[str], Iterable[str]] = resolve) -> bool:
     """Whether every address the target may lead to is this machine's: loopback, or a socket.
 
-    A name that cannot be resolved is not local: what cannot be seen is never taken for safe.
+    A name that cannot be resolved is not local, nor is an entry of a service file: what cannot be seen is
+    never taken for safe.
     """
+    if target.service:
+        return False
     if target.hostaddrs:
         return all(is_loopback(address) for address in target.hostaddrs)
     for host in target.hosts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -11,6 +13,9 @@ from psycopg.types.json import Jsonb
 
 from alpimonitor_seed.fixtures import TABLES
 from alpimonitor_seed.plan import Plan
+
+AS_WRITTEN = partial(json.dumps, ensure_ascii=False)
+"""Not "\\u00f4" for "ô": a database of encoding SQL_ASCII cannot unescape that."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def _insert(connection: psycopg.Connection, table: str, plan: Plan) -> int:
             "SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, %s) "
             "ON CONFLICT DO NOTHING"
         ).format(table=sql.Identifier(table), columns=columns),
-        [Jsonb([dict(row) for row in rows])],
+        [Jsonb([dict(row) for row in rows], dumps=AS_WRITTEN)],
     ).rowcount
 
 
@@ -77,7 +82,7 @@ def _update(connection: psycopg.Connection, table: str, plan: Plan) -> int:
             "(SELECT {columns} FROM jsonb_populate_record(present, wanted.after)) "
             "FROM jsonb_to_recordset(%s) AS wanted (id uuid, after jsonb) WHERE present.id = wanted.id"
         ).format(table=sql.Identifier(table), columns=sql.SQL(", ").join(map(sql.Identifier, changed))),
-        [Jsonb([{"id": update.id, "after": dict(update.after)} for update in updates])],
+        [Jsonb([{"id": update.id, "after": dict(update.after)} for update in updates], dumps=AS_WRITTEN)],
     ).rowcount
 
 

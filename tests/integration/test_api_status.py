@@ -124,6 +124,19 @@ def test_a_partial_run_counts_as_a_success(client: Client, connection: psycopg.C
     assert told["today"]["successRate"] == 1
 
 
+def test_a_run_under_a_clock_that_was_ahead_hides_no_later_one(
+    client: Client, connection: psycopg.Connection
+) -> None:
+    ran(connection, NOW + timedelta(days=3650), archive_path="/archive/x")
+    ran(connection, NOW - 40 * MINUTE)
+    ran(connection, NOW - 10 * MINUTE, "FAILURE", archive_error="no space")
+    told = ingestion(client)
+    assert told["lastRun"]["startedAt"] == "2026-04-21T11:50:00Z"
+    assert told["lastSuccessAt"] == "2026-04-21T11:20:02Z"
+    assert told["today"]["runsCount"] == 2
+    assert told["archive"] == {"consecutiveFailures": 1, "lastError": "no space"}
+
+
 def test_today_begins_at_midnight_utc(client: Client, connection: psycopg.Connection) -> None:
     midnight = datetime(2026, 4, 21, tzinfo=UTC)
     ran(connection, midnight - timedelta(microseconds=1), "FAILURE", measurements_created_count=100)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from alpimonitor_cli import wait
+from alpimonitor_cli.sqlstate import sqlstate
 from alpimonitor_cli.wait import NotYet, Refusal, Refused, TimedOut, attempt, wait_for
 from alpimonitor_rehearsal.postgres.launcher import free_port
 from alpimonitor_seed.target import Target, parse
@@ -83,6 +85,44 @@ def test_a_place_that_becomes_free_ends_the_waiting(empty_database: str, role: s
     assert len(pauses) == 3
     assert pauses == sorted(pauses)
     assert len(told) == 1  # the same answer is not repeated
+
+
+def in_german(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every refusal in words that nobody here knows, as from a server with another lc_messages."""
+    english = wait._objection
+    monkeypatch.setattr(wait, "_objection", lambda target: english(target) and "FATAL: Verbindung abgelehnt")
+
+
+def test_a_server_that_speaks_another_language_is_understood_by_its_codes(
+    empty_database: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_german(monkeypatch)
+    with pytest.raises(Refused) as raised:
+        attempt(as_role(empty_database, role, "s3cr3t"))
+    assert raised.value.refusal is Refusal.PASSWORD
+    alter(empty_database, f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    with pytest.raises(NotYet):
+        attempt(as_role(empty_database, role))
+
+
+@pytest.mark.parametrize("asked", ["sslmode=bogus", "target_session_attrs=nope"])
+def test_a_url_that_libpq_cannot_use_is_not_waited_for(empty_database: str, asked: str) -> None:
+    with pytest.raises(Refused, match="invalid") as raised:
+        attempt(target(f"{empty_database}?{asked}"))
+    assert raised.value.refusal is Refusal.URL
+
+
+def test_a_server_without_the_tls_that_is_asked_for_is_not_waited_for(empty_database: str) -> None:
+    with pytest.raises(Refused, match="does not support SSL") as raised:
+        attempt(target(f"{empty_database}?sslmode=require"))
+    assert raised.value.refusal is Refusal.ACCESS
+
+
+def test_the_code_of_a_refusal_is_the_servers(empty_database: str, role: str) -> None:
+    wrong = as_role(empty_database, role, "s3cr3t")
+    assert sqlstate(wrong.url, within=5) == "28P01"
+    assert sqlstate(as_role(empty_database, role).url, within=5) is None
+    assert sqlstate(f"postgresql://role@127.0.0.1:{free_port()}/name", within=5) is None
 
 
 def test_nobody_there_is_waited_for_until_the_time_is_over() -> None:

@@ -17,7 +17,8 @@ from tenacity import wait_none
 
 from alpimonitor_api.ingest import archive
 from alpimonitor_api.ingest.lindas import PayloadFault
-from alpimonitor_api.ingest.run import Ingestion, Outcome
+from alpimonitor_api.ingest.outcome import Outcome
+from alpimonitor_api.ingest.run import Ingestion
 from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload, Source, SourceFault
 from alpimonitor_api.ingest.store import Store, StoreFault
 from alpimonitor_rehearsal import hydrology
@@ -308,6 +309,33 @@ def test_payloads_beyond_thirty_days_leave_the_archive(seeded_database: str, tmp
     ingestion(seeded_database, Bytes(hydrology.payload(NOW)), root=tmp_path).run()
     assert not old.exists()
     assert [folder.name for folder in tmp_path.iterdir()] == ["2026-07-01"]
+
+
+def test_a_clock_that_runs_ahead_does_not_empty_the_archive(seeded_database: str, tmp_path: Path) -> None:
+    kept = archive.write(tmp_path, b"{}", NOW - timedelta(days=1))
+    ahead = NOW + timedelta(days=4000)
+    ingestion(seeded_database, Bytes(hydrology.payload(NOW)), root=tmp_path, now=ahead).run()
+    assert kept.exists()
+
+
+def test_an_archive_without_room_makes_some(
+    seeded_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = archive.write(tmp_path, b"{}", NOW - timedelta(days=31))
+
+    def full(*_: object) -> Path:
+        raise archive.ArchiveError("No space left on device")
+
+    monkeypatch.setattr(archive, "write", full)
+    ingestion(seeded_database, Bytes(hydrology.payload(NOW)), root=tmp_path).run()
+    assert not old.exists()
+    assert runs(seeded_database)[0]["archive_error"] == "No space left on device"
+
+
+def test_a_file_name_that_is_no_utf_8_is_recorded_escaped(seeded_database: str, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "payload-\udcff.json")
+    assert ingestion(seeded_database, source).run().reason is SourceFault.FILE_UNREADABLE
+    assert "payload-\\udcff.json" in runs(seeded_database)[0]["error_message"]
 
 
 def test_while_another_ingestion_runs_nothing_is_fetched_and_nothing_failed(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tenacity import wait_none
+from tenacity import wait_fixed, wait_none
 
 from alpimonitor_api.ingest import archive
 from alpimonitor_api.ingest.lindas import parse
 from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload, SourceError, SourceFault
+from alpimonitor_rehearsal.loopback import LoopbackServer
 from alpimonitor_rehearsal.simulator import Fault, Simulator
 
 NOW = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
@@ -84,6 +87,71 @@ def test_the_time_out_bounds_the_whole_request_also_when_bytes_keep_coming(
     assert error.fault is SourceFault.TIMED_OUT
     assert "did not answer within 0.4 s" in str(error)
     assert simulator.queries == 3
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"", **headers: str) -> Iterator[str]:
+    """The URL of a server with this one answer."""
+    server = LoopbackServer(lambda exchange: exchange.answer(status, body, **headers))
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}/"
+    finally:
+        server.stop()
+
+
+class Waits(threading.Event):
+    """Never set; notes how long it was waited for, and lets nobody wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "waits"),
+    [
+        (429, "7", [7, 7]),
+        (503, "7", [7, 7]),
+        (429, "0", [1, 1]),  # never sooner than the back-off
+        (429, "Wed, 01 Jul 2026 12:05:00 GMT", [1, 1]),
+        (429, "21", []),  # longer than a pass may take: the next one asks again
+        (429, "9" * 12, [1, 1]),
+    ],
+)
+def test_a_pause_that_the_service_asks_for_is_kept(status: int, asked: str, waits: list[float]) -> None:
+    waited = Waits()
+    with answering(status, Retry_After=asked) as url:
+        source = HttpSource(url, stopping=waited, back_off=wait_fixed(1))
+        with pytest.raises(SourceError, match=f"answered {status}"):
+            source.fetch(clock)
+    assert waited.seconds == waits
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "deflate"])
+def test_an_encoding_that_nobody_asked_for_is_refused_unread(encoding: str) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(2**27)))
+    with answering(200, bomb, Content_Encoding=encoding) as url:
+        error = failure(url)
+    assert error.fault is SourceFault.REFUSED
+    assert "only gzip was asked for" in str(error)
+
+
+def test_a_gzip_bomb_is_too_large() -> None:
+    bomb = gzip.compress(bytes(2**26))
+    with answering(200, bomb, Content_Encoding="gzip") as url:
+        assert failure(url).fault is SourceFault.TOO_LARGE
+
+
+@pytest.mark.parametrize("url", ["https://xn--/", "http://[::1]%/"])
+def test_an_address_that_is_none_is_refused_and_names_the_setting(url: str) -> None:
+    error = failure(url)
+    assert error.fault is SourceFault.REFUSED
+    assert "LINDAS_ENDPOINT" in str(error)
 
 
 def test_nobody_listening_is_unreachable_and_names_the_setting() -> None:

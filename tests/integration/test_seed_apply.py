@@ -319,9 +319,30 @@ def test_a_session_that_is_killed_leaves_nothing_half_written_and_is_recorded(da
             database, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         )
         result = running.result()
-    assert result.stop is Stop.FAILED
+    assert result.stop is Stop.LOST
+    assert result.why is not None
+    assert "run this again when it is back" in result.why
     assert context(database) == {name: [] for name in TABLES}
     assert [run["outcome"] for run in runs(database)] == ["failed"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), psycopg.OperationalError("the connection is lost")])
+def test_what_breaks_off_in_the_commit_is_not_said_to_be_unwritten(
+    database: str, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    @contextmanager
+    def cut_after_commit(connection: psycopg.Connection, _seeding: Seeding) -> Iterator[None]:
+        with connection.transaction():
+            yield
+        raise failure
+
+    monkeypatch.setattr("alpimonitor_seed.apply._in_transaction", cut_after_commit)
+    if isinstance(failure, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            seed(seeding(database))
+        assert [run["outcome"] for run in runs(database)] == ["applied"]
+    else:
+        assert "it may have been committed" in str(seed(seeding(database)).why)
 
 
 def test_a_contradiction_is_refused_with_both_identifiers(database: str) -> None:

@@ -205,6 +205,31 @@ def test_a_wrong_password_is_unreachable_and_not_shown(postgres_server: Postgres
     assert "s3cr3t" not in done.stderr
 
 
+def test_a_connection_that_is_lost_exits_5(database: str, tmp_path: Path) -> None:
+    settings = {"PATH": os.environ["PATH"], "SEED_DATABASE_URL": database, "ALLOW_PROD_SEED": "1"}
+    with Processes(tmp_path) as processes, psycopg.connect(database) as somebody:
+        somebody.execute("LOCK TABLE withdrawal IN EXCLUSIVE MODE")
+        command = [sys.executable, "-m", "alpimonitor_cli.main", "seed"]
+        seed = processes.start("seed", command, settings)
+        killed = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database() AND application_name LIKE 'alpimonitor-seed%'"
+        )
+        seed.until("wait for the table", lambda: execute(database, killed), deadline=20)
+        assert seed.process.wait(20) == 5
+    assert "the connection to the database was lost" in seed.logged()
+
+
+def test_the_log_follows_its_format(database: str) -> None:
+    done = alpimonitor_seed(database, LOG_FORMAT="json", ALLOW_PROD_SEED="1")
+    line = json.loads(done.stderr)
+    assert (line["level"], line["action"], line["outcome"]) == ("INFO", "seed", "applied")
+    assert line["at"].endswith("Z")
+    assert line["message"].startswith("seed applied: mode=missing")
+    refused = alpimonitor_seed(database, LOG_FORMAT="xml")
+    assert (refused.returncode, "LOG_FORMAT is 'xml': set it to plain or json" in refused.stderr) == (2, True)
+
+
 def test_an_unusable_log_level_is_named(database: str) -> None:
     done = alpimonitor_seed(database, LOG_LEVEL="chatty", ALLOW_PROD_SEED="1")
     assert done.returncode == 2

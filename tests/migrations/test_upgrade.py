@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from alpimonitor_api.ingest.store import Store
 from alpimonitor_cli.migrate import (
     EnvironmentUnusable,
     Limits,
     Migrated,
     MigrationFailed,
+    RevisionUnknown,
     Unreachable,
     current,
     head,
@@ -157,6 +160,46 @@ def test_a_role_that_may_not_create_tables_is_told_so(
         finally:
             admin.execute(f"DROP ROLE {role}")  # type: ignore[call-overload]
     assert current(empty_database) is None
+
+
+def test_a_revision_that_cannot_be_read_is_told_and_not_guessed(
+    postgres_server: PostgresForTests, database: str
+) -> None:
+    role = f"stranger_{name_of(database)}"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")  # type: ignore[call-overload]
+        try:
+            parts = psycopg.conninfo.conninfo_to_dict(database)
+            url = f"postgresql://{role}:secret@{parts['host']}:{parts['port']}/{parts['dbname']}"
+            told = alpimonitor("db", "current", DATABASE_URL=url)
+        finally:
+            admin.execute(f"DROP ROLE {role}")  # type: ignore[call-overload]
+    assert told.returncode == 1
+    assert "does not tell its revision: permission denied for table alembic_version" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_reading_the_revision_does_not_wait_for_ever(database: str) -> None:
+    with psycopg.connect(database) as somebody:
+        somebody.execute("LOCK TABLE alembic_version")
+        with pytest.raises(RevisionUnknown, match="pg_stat_activity"):
+            current(database, limits=Limits(table_lock=0.1))
+
+
+def test_a_database_without_an_encoding_is_migrated_seeded_and_fed(postgres_server: PostgresForTests) -> None:
+    name = f"alpimonitor_test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")  # type: ignore[call-overload]
+        try:
+            url = url_of(postgres_server, name)
+            assert upgrade(url, environment="test").after == head()
+            assert current(url) == head()
+            assert alpimonitor("seed", DATABASE_URL=url, ALLOW_PROD_SEED="1").returncode == 0
+            with Store(url).turn() as turn:
+                assert turn is not None
+                assert len(turn.live_stations()) == 4
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("environment", ["Production", "my environment", "-x", "x" * 64])

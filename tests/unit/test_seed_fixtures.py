@@ -188,6 +188,23 @@ def test_every_problem_is_reported_at_once(folder: Path) -> None:
     assert [name for name, _, _ in problems(folder)] == ["glacier.toml", "station.toml"]
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("1" + "0" * 5000, "cannot be read as TOML: Exceeds the limit"),
+        ("[" * 20_000, "cannot be read as TOML: maximum recursion depth"),
+        ("0x" + "f" * 4000, "not a number of thousands of digits"),
+        ("1" + "0" * 400, "not 1" + "0" * 79 + "…"),
+    ],
+)
+def test_a_monstrous_value_is_reported_in_few_words(folder: Path, value: str, reason: str) -> None:
+    spoil(folder / "station.toml", "altitude_m = 1450", f"altitude_m = {value}")
+    with pytest.raises(BadFixtures) as raised:
+        load(folder)
+    assert reason in str(raised.value)
+    assert len(str(raised.value)) < 1000
+
+
 def test_a_missing_file_is_not_taken_for_no_rows(folder: Path) -> None:
     (folder / "withdrawal.toml").unlink()
     assert problems(folder) == [("withdrawal.toml", 1, "cannot be read: No such file or directory")]

@@ -53,6 +53,22 @@ def test_a_host_from_libpqs_own_variables_counts(monkeypatch: pytest.MonkeyPatch
     assert not is_local(parse("postgresql:///name", variable="DATABASE_URL"), lambda _: ["10.0.0.1"])
 
 
+def test_a_service_file_may_lead_anywhere() -> None:
+    target = parse("postgresql:///name?service=production", variable="DATABASE_URL")
+    assert not is_local(target, lambda host: pytest.fail(f"resolved: {host}"))
+    assert target.host == "service production"
+
+
+def test_the_text_of_a_target_tells_an_ipv6_address_from_its_port() -> None:
+    target = parse("postgresql://role@[::1]:5433/name", variable="DATABASE_URL")
+    assert str(target) == "[::1]:5433/name"
+    assert is_local(target)
+
+
+def test_an_encoded_at_is_part_of_the_name() -> None:
+    assert parse("postgresql://role@db/a%40b", variable="DATABASE_URL").database == "a@b"
+
+
 @pytest.mark.parametrize(
     ("address", "loopback"),
     [
@@ -78,6 +94,10 @@ def test_loopback_addresses_are_recognised(address: str, loopback: bool) -> None
         f"postgresql://role:{SECRET}@[host/name",
         f"postgresql://role:{SECRET}%zz@host/name",
         f"postgresql://host/name?pasword={SECRET}",
+        f"postgresql://role:{SECRET}/x@host/name",  # reads as host role, port s3cr3t
+        f"postgresql://role:12/{SECRET}@host/name",  # reads as host role, port 12, database s3cr3t@host/name
+        f"postgresql://role:x@{SECRET}@host/name",  # reads as host s3cr3t@host
+        f"postgresql://role:{SECRET}@host:99999/name",
         f"host=localhost password={SECRET}",
         SECRET,
     ],

@@ -14,7 +14,7 @@ import typer
 
 from alpimonitor_api import logs
 from alpimonitor_api.ingest.lindas import ATTRIBUTION
-from alpimonitor_api.ingest.run import Outcome, Pass
+from alpimonitor_api.ingest.outcome import Outcome, Pass
 from alpimonitor_api.ingest.schedule import IngestionSchedule, ingestion
 from alpimonitor_api.ingest.source import FileSource, HttpSource
 from alpimonitor_api.settings import Settings, SettingsError, load

@@ -7,59 +7,39 @@ ingestion_run keeps it, its log line tells it.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from pathlib import Path
 
 from alpimonitor_api.ingest import archive
-from alpimonitor_api.ingest.lindas import Observation, Parsed, PayloadError, PayloadFault, Skipped, parse
-from alpimonitor_api.ingest.source import Payload, Source, SourceError, SourceFault
+from alpimonitor_api.ingest.lindas import Observation, Parsed, PayloadError, parse
+from alpimonitor_api.ingest.outcome import (
+    Gathered,
+    Outcome,
+    Pass,
+    Reason,
+    Written,
+    run_row,
+    tell,
+    without_database,
+)
+from alpimonitor_api.ingest.source import Payload, Source, SourceError
 from alpimonitor_api.ingest.store import (
     LiveStation,
     Measurement,
     RunRow,
     Store,
-    Stored,
     StoreError,
-    StoreFault,
     Turn,
     Unreachable,
 )
-from alpimonitor_api.tables import IngestionSource, IngestionStatus, Parameter
+from alpimonitor_api.tables import Parameter
 
 CLOCKS_MAY_DIFFER_BY = timedelta(hours=1)
 """An observation may be that far ahead of its fetch; beyond, it would stay the latest for too long."""
 
 logger = logging.getLogger(__name__)
-
-
-class Outcome(Enum):
-    SUCCESS = "success"
-    PARTIAL = "partial"  # rows of the payload were skipped
-    FAILURE = "failure"
-    ANOTHER_RUNNING = "another_running"  # normal where several processes ingest
-    DATABASE_UNREACHABLE = "database_unreachable"
-
-
-NOTHING_STORED = Stored(created=0, updated=0)
-
-Reason = SourceFault | PayloadFault | StoreFault
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What was fetched, where it is archived, what it says; else `reason` and `error`."""
-
-    payload: Payload | None = None
-    archive_path: Path | None = None
-    archive_error: str | None = None
-    parsed: Parsed | None = None
-    reason: Reason | None = None
-    error: str | None = None
-    http_status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,28 +49,6 @@ class Matched:
     measurements: tuple[Measurement, ...]
     seen: int
     unknown: int
-
-
-@dataclass(frozen=True)
-class Written:
-    """What storing came to."""
-
-    stored: Stored = NOTHING_STORED
-    seen: int = 0
-    unknown: int = 0
-    reason: Reason | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Pass:
-    """How a pass went: its row of ingestion_run (None while another ran), and whether the database has it."""
-
-    outcome: Outcome
-    reason: Reason | None = None
-    run: RunRow | None = None
-    recorded: bool = False
-    stations_unknown: int = 0
 
 
 def match(
@@ -177,6 +135,8 @@ class Ingestion:
             parsed = parse(payload.body, not_after=payload.fetched_at + CLOCKS_MAY_DIFFER_BY)
         except PayloadError as error:
             reason, problem = error.fault, str(error)
+        if parsed is not None:
+            self._expire(payload, parsed, told=archive_error is not None)
         return Gathered(payload, archive_path, archive_error, parsed, reason, problem, payload.http_status)
 
     def _archive(self, payload: Payload) -> tuple[Path | None, str | None]:
@@ -188,13 +148,24 @@ class Ingestion:
         except archive.ArchiveError as error:
             logger.warning("The raw payload was not archived: %s", error, extra={"action": "archive_failed"})
             return None, str(error)
-        try:
-            archive.expire(self._archive_root, payload.fetched_at.date())
-        except archive.ArchiveError as error:
-            logger.warning(
-                "Old payloads stay in the archive: %s", error, extra={"action": "archive_expiry_failed"}
-            )
         return path, None
+
+    def _expire(self, payload: Payload, parsed: Parsed, *, told: bool) -> None:
+        """Drop old days, also when there was no room for the new one, which is how room is made.
+
+        It takes two witnesses, clock and payload: a clock that runs ahead would empty the archive.
+        `told`: the archive's failure was told already.
+        """
+        if self._archive_root is None or payload.archived is not None or not parsed.observations:
+            return
+        newest = max(observation.measured_at for observation in parsed.observations)
+        try:
+            archive.expire(self._archive_root, min(payload.fetched_at, newest).date())
+        except archive.ArchiveError as error:
+            if not told:
+                logger.warning(
+                    "Old payloads stay in the archive: %s", error, extra={"action": "archive_expiry_failed"}
+                )
 
     def _apply(self, turn: Turn, gathered: Gathered, row: Callable[[Gathered, Written], RunRow]) -> Pass:
         written = self._store_what_was_gathered(turn, gathered)
@@ -214,79 +185,3 @@ class Ingestion:
         except StoreError as error:
             return Written(reason=error.fault, error=str(error))
         return Written(stored, matched.seen, matched.unknown)
-
-
-def without_database(
-    error: Unreachable | StoreError, gathered: Gathered, row: Callable[[Gathered, Written], RunRow]
-) -> Pass:
-    """The pass whose run could not be recorded, and with it nothing could be stored."""
-    if isinstance(error, StoreError):
-        return Pass(
-            Outcome.FAILURE, error.fault, row(gathered, Written(reason=error.fault, error=str(error)))
-        )
-    lost = Written(
-        error=f"database unreachable: {error}; see DATABASE_URL, or run this again when it is back"
-    )
-    return Pass(Outcome.DATABASE_UNREACHABLE, gathered.reason, row(gathered, lost))
-
-
-def run_row(
-    gathered: Gathered, written: Written, *, started_at: datetime, completed_at: datetime, duration: float
-) -> RunRow:
-    """The row of ingestion_run for a pass that took `duration` seconds. Pure."""
-    skipped = gathered.parsed.skipped if gathered.parsed is not None else ()
-    if written.error is not None:
-        status, message = IngestionStatus.FAILURE, written.error
-    elif skipped:
-        status, message = IngestionStatus.PARTIAL, summary(skipped)
-    else:
-        status, message = IngestionStatus.SUCCESS, None
-    payload = gathered.payload
-    return RunRow(
-        source=IngestionSource.LINDAS_HYDRO,
-        status=status,
-        started_at=started_at,
-        completed_at=max(completed_at, started_at),
-        duration_ms=round(duration * 1000),
-        stations_seen_count=written.seen,
-        measurements_created_count=written.stored.created,
-        measurements_updated_count=written.stored.updated,
-        measurements_skipped_count=len(skipped),
-        error_message=message,
-        http_status=gathered.http_status,
-        payload_bytes=len(payload.body) if payload is not None else None,
-        payload_sha256=archive.sha256(payload.body) if payload is not None else None,
-        archive_path=str(gathered.archive_path) if gathered.archive_path is not None else None,
-        archive_error=gathered.archive_error,
-    )
-
-
-def summary(skipped: Sequence[Skipped]) -> str:
-    """The skipped rows by reason, and the first of them: enough to find the others in the payload."""
-    reasons = Counter(one.reason.value for one in skipped)
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    first = skipped[0]
-    station = f", station {first.code}" if first.code is not None else ""
-    return f"{len(skipped)} malformed rows skipped ({counts}); first row {first.row}{station}: {first.detail}"
-
-
-def tell(done: Pass) -> None:
-    """One log line a pass."""
-    extra = {"action": "ingestion", "outcome": done.outcome.value}
-    if done.run is None:
-        logger.info("Another ingestion is running: this one leaves it the turn", extra=extra)
-        return
-    run = done.run
-    figures = (
-        f"{run.stations_seen_count} LIVE stations seen, {run.measurements_created_count} measurements new, "
-        f"{run.measurements_updated_count} updated, {run.measurements_skipped_count} rows skipped, "
-        f"{done.stations_unknown} stations of others, {run.duration_ms} ms"
-    )
-    match done.outcome:
-        case Outcome.SUCCESS:
-            logger.info("Ingestion done: %s", figures, extra=extra)
-        case Outcome.PARTIAL:
-            logger.warning("Ingestion done in part: %s; %s", figures, run.error_message, extra=extra)
-        case _:
-            unrecorded = "" if done.recorded else " (ingestion_run could not keep this)"
-            logger.warning("Ingestion failed: %s%s", run.error_message, unrecorded, extra=extra)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ TRIES = 3
 BACK_OFF = wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.5)
 """Before the second and the third try, in seconds: 0.5 to 1, then 1 to 1.5."""
 
+LONGEST_RETRY_AFTER = 20
+"""Seconds: a service that asks for a longer pause gets it, and is asked again by the next pass."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,10 +66,23 @@ WORTH_A_RETRY = frozenset(
 class SourceError(Exception):
     """No payload was to be had. The text says from where, and carries no credentials."""
 
-    def __init__(self, fault: SourceFault, detail: str, http_status: int | None = None) -> None:
+    def __init__(
+        self,
+        fault: SourceFault,
+        detail: str,
+        http_status: int | None = None,
+        *,
+        retry_after: int | None = None,
+    ) -> None:
+        """`retry_after`: the seconds that the service asks for before another try."""
         super().__init__(f"{fault.value}: {detail}")
         self.fault = fault
         self.http_status = http_status
+        self.retry_after = retry_after
+
+    @property
+    def worth_a_retry(self) -> bool:
+        return self.fault in WORTH_A_RETRY and (self.retry_after or 0) <= LONGEST_RETRY_AFTER
 
 
 @dataclass(frozen=True)
@@ -105,10 +122,8 @@ class HttpSource:
         """Up to three tries, as long as another one may help."""
         tries = Retrying(
             stop=stop_after_attempt(TRIES) | stop_when_event_set(self._stopping),
-            wait=self._back_off,
-            retry=retry_if_exception(
-                lambda error: isinstance(error, SourceError) and error.fault in WORTH_A_RETRY
-            ),
+            wait=self._wait,
+            retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.worth_a_retry),
             before_sleep=self._say_retry,
             sleep=self._pause,
             reraise=True,
@@ -129,6 +144,10 @@ class HttpSource:
             raise SourceError(
                 SourceFault.UNREACHABLE, f"no connection to {self._shown} ({error}); see LINDAS_ENDPOINT"
             ) from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise SourceError(
+                SourceFault.REFUSED, f"{self._shown} is no usable address ({error}); see LINDAS_ENDPOINT"
+            ) from error
         except (httpx.HTTPError, OSError) as error:
             raise SourceError(
                 SourceFault.INTERRUPTED, f"{self._shown}: {error or type(error).__name__}"
@@ -143,6 +162,7 @@ class HttpSource:
                 data={"query": QUERY},
                 headers={
                     "Accept": "application/sparql-results+json",
+                    "Accept-Encoding": "gzip",
                     "User-Agent": f"alpimonitor/{version('alpimonitor')}",
                 },
             ) as response,
@@ -162,17 +182,31 @@ class HttpSource:
     def _check(self, response: httpx.Response) -> None:
         status = response.status_code
         if status == httpx.codes.OK:
+            # Gzip in gzip unpacks kilobytes to gigabytes in one piece, before its size can be looked at.
+            encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in ("gzip", "identity"):
+                detail = f"{self._shown} sent the encoding {encoding[:40]!r}, and only gzip was asked for"
+                raise SourceError(SourceFault.REFUSED, detail, status)
             return
         detail = f"{self._shown} answered {status} {response.reason_phrase}".rstrip()
+        asked = response.headers.get("retry-after", "").strip()
+        retry_after = int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None  # a date is left aside
+        if retry_after is not None:
+            detail += f" and asks for a pause of {retry_after} s"
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            raise SourceError(SourceFault.RATE_LIMITED, detail, status)
+            raise SourceError(SourceFault.RATE_LIMITED, detail, status, retry_after=retry_after)
         if response.is_server_error:
-            raise SourceError(SourceFault.SERVER_ERROR, detail, status)
+            raise SourceError(SourceFault.SERVER_ERROR, detail, status, retry_after=retry_after)
         if response.has_redirect_location:
             detail += (
                 f" to {shown(response.headers['location'])}: if that is right, set LINDAS_ENDPOINT to it"
             )
         raise SourceError(SourceFault.REFUSED, detail, status)
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, SourceError) else None
+        return max(self._back_off(state), asked or 0)
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)

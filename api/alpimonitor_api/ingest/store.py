@@ -163,6 +163,7 @@ class Store:
                 url,
                 connect_timeout=connect_timeout_seconds,
                 application_name=APPLICATION_NAME,
+                client_encoding="utf8",  # in a database of encoding SQL_ASCII text would come as bytes
                 prepare_threshold=None,  # each statement runs once a pass, and a pooler may not bear it
             )
 

@@ -41,6 +41,11 @@ def _alone(query: Select[Any]) -> ColumnElement[Any]:
     return query.scalar_subquery()
 
 
+def _has_been() -> ColumnElement[bool]:
+    """A run under a clock that was ahead would otherwise be the last one until that time comes."""
+    return ingestion_run.c.started_at <= bindparam("not_after", type_=DateTime(timezone=True))
+
+
 def _last_run() -> ColumnElement[Any]:
     run = ingestion_run.c
     return _alone(
@@ -58,6 +63,7 @@ def _last_run() -> ColumnElement[Any]:
                 errorMessage=run.error_message,
             )
         )
+        .where(_has_been())
         .order_by(run.started_at.desc())
         .limit(literal_column("1"))
     )
@@ -68,7 +74,7 @@ def _last_success() -> ColumnElement[Any]:
     run = ingestion_run.c
     return _alone(
         select(utc(run.completed_at))
-        .where(run.status != constant(IngestionStatus.FAILURE))
+        .where(_has_been(), run.status != constant(IngestionStatus.FAILURE))
         .order_by(run.started_at.desc())
         .limit(literal_column("1"))
     )
@@ -89,7 +95,7 @@ def _today() -> ColumnElement[Any]:
                 ),
                 successRate=rate,
             )
-        ).where(run.started_at >= bindparam("midnight", type_=DateTime(timezone=True)))
+        ).where(_has_been(), run.started_at >= bindparam("midnight", type_=DateTime(timezone=True)))
     )
 
 
@@ -99,12 +105,14 @@ def _archive() -> ColumnElement[Any]:
     since = bindparam("archive_since", type_=DateTime(timezone=True))
     last_archived = _alone(
         select(func.max(run.started_at)).where(
-            run.started_at > since, run.archive_path.is_not(None), run.archive_error.is_(None)
+            _has_been(), run.started_at > since, run.archive_path.is_not(None), run.archive_error.is_(None)
         )
     )
     streak = (
         select(run.started_at, run.archive_error)
-        .where(run.archive_error.is_not(None), run.started_at > func.coalesce(last_archived, since))
+        .where(
+            _has_been(), run.archive_error.is_not(None), run.started_at > func.coalesce(last_archived, since)
+        )
         .cte("streak")
     )
     last_error = _alone(
@@ -147,4 +155,4 @@ def _status() -> Statement:
 
 
 STATUS = _status()
-"""midnight, archive_since, healthy_threshold_minutes -> the answer of /status but for its member `api`."""
+"""midnight, archive_since, not_after, healthy_threshold_minutes -> what /status answers but for `api`."""

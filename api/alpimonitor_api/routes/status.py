@@ -19,6 +19,9 @@ from alpimonitor_api.shapes import ContextCounts, Status
 ARCHIVE_LOOKS_BACK = timedelta(days=30)
 """How long payloads are kept: older failures concern nothing that could still be there."""
 
+CLOCKS_MAY_DIFFER_BY = timedelta(hours=1)
+"""Another process ingests by its own clock; what is further ahead was an error of that clock."""
+
 router = APIRouter(prefix=BASE)
 
 
@@ -47,6 +50,7 @@ async def status(request: Request) -> Response:
     parameters = {
         "midnight": now.replace(hour=0, minute=0, second=0, microsecond=0),
         "archive_since": now - ARCHIVE_LOOKS_BACK,
+        "not_after": now + CLOCKS_MAY_DIFFER_BY,
         "healthy_threshold_minutes": settings.ingestion_healthy_threshold_minutes,
     }
     api = {"status": "ok", "uptimeSeconds": int(service.uptime()), "version": service.version}

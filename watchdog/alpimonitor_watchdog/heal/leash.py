@@ -22,4 +22,5 @@ def main() -> None:
     os.execvp(argv[0], argv)  # noqa: S606 - an argument list from the settings
 
 
-main()
+if __name__ == "__main__":
+    main()
