@@ -106,9 +106,11 @@ def test_it_says_how_it_stands_and_what_to_do_before_anything_else(page: Page, s
     page.goto(site.web.url)
     expect(page).to_have_title("open – hydro@db.example:5432 (production)")
     expect(page.get_by_role("heading", level=1)).to_have_text(
-        "Rows are missing: 7 of 7 context tables are empty."
+        "7 tables empty (catchment 0/1, station 0/7, …)."
     )
-    expect(page.locator(".todo")).to_have_text("Nothing to do yet: the sidecar heals in 6 s.")
+    expect(page.locator(".todo")).to_have_text(
+        "Nothing to do: the sidecar puts the rows back and says when it is done."
+    )
     box = page.locator(".todo").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= PHONE["height"], "read without scrolling"
@@ -194,7 +196,7 @@ def test_it_keeps_itself_fresh_without_touching_what_did_not_change(page: Page, 
     site.store.save(views.RESTORING, views.AT + timedelta(seconds=12))
     site.web.publish(views.VERIFYING)
     expect(page.get_by_role("heading", level=1)).to_have_text(
-        "The rows are back; a run of ingestion has to prove it.", timeout=10_000
+        "The rows are back; before: 7 tables empty (catchment 0/1, station 0/7, …).", timeout=10_000
     )
     expect(page).to_have_title("verifying – hydro@db.example:5432 (production)")
     expect(page.get_by_role("row", name="station 7 of 7 ok", exact=True)).to_be_visible()
@@ -225,7 +227,7 @@ def test_without_scripts_it_reloads_itself(browser: Browser, site: Site) -> None
     site.web.publish(views.HEALTHY)
     page.goto(site.web.url)
     site.web.publish(views.OPEN)
-    expect(page.locator("h1")).to_contain_text("Rows are missing", timeout=15_000)
+    expect(page.locator("h1")).to_contain_text("7 tables empty", timeout=15_000)
     context.close()
 
 

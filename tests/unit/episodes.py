@@ -10,6 +10,7 @@ from typing import Any
 from alpimonitor_watchdog.core.decide import decide
 from alpimonitor_watchdog.core.model import (
     Decision,
+    Incident,
     MakePlan,
     Notify,
     Policy,
@@ -56,8 +57,10 @@ class Episode:
     state: State = field(default_factory=State)
     rows: dict[str, int | Unseen | None] = field(default_factory=lambda: dict(HEALTHY_ROWS))
     stations_seen: int = 4
-    ingestion_started: datetime = START - timedelta(minutes=5)
+    ingestion_started: datetime | None = START - timedelta(minutes=5)
     health_ok: bool = True
+    looks_outside: bool = True
+    outside_age: float = 0.0
     database: DatabaseSeen = field(default_factory=lambda: DatabaseSeen(revision="0001", name="hydro"))
     plan: PlanSeen = field(default_factory=lambda: PlanSeen(inserts=(("station", 7), ("sensor", 14))))
     heal_outcome: HealOutcome | None = HealOutcome.SUCCEEDED
@@ -70,6 +73,11 @@ class Episode:
     heals_started: list[float] = field(default_factory=list)
     _plan: PlanSeen | None = None
     _heal: HealSeen | None = None
+
+    @property
+    def incident(self) -> Incident:
+        assert self.state.incident is not None
+        return self.state.incident
 
     def wipe(self, **rows: int | Unseen | None) -> None:
         self.rows.update(rows or {"station": 0, "sensor": 0})
@@ -86,10 +94,12 @@ class Episode:
             elapsed=elapsed,
             database=database,
             outside=OutsideSeen(
-                age=0.0,
+                age=self.outside_age,
                 health=(HealthSeen("http://api/health", self.health_ok, "" if self.health_ok else "503"),),
                 ingestion=IngestionSeen(self.stations_seen, self.ingestion_started),
-            ),
+            )
+            if self.looks_outside
+            else None,
             plan=self._plan,
             heal=self._heal,
             recordable=self.recordable,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from alpimonitor_watchdog.core import model
 from alpimonitor_watchdog.core.model import TRANSITIONS
-from alpimonitor_watchdog.core.seen import DatabaseSeen, PlanSeen
+from alpimonitor_watchdog.core.seen import DatabaseSeen, HealSeen, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag, Unseen
 from tests.unit.episodes import EXPECTED, Episode, episode
 
@@ -596,6 +597,61 @@ def test_a_loss_that_clears_takes_its_refusal_along() -> None:
     assert world.state.incident is not None
     assert world.state.incident.refused is None
     assert world.decisions[-1].refusal is None
+
+
+def test_a_straggler_that_becomes_blindness_is_told_as_worse_and_paged() -> None:
+    world = episode()
+    world.stations_seen = 3
+    world.until(Phase.OPEN, within=7300)
+    world.stations_seen = 0
+    world.run(70)
+    assert world.kinds() == [Kind.OPENED, Kind.WORSENED, Kind.OPENED]
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED]
+
+
+def test_heals_that_take_longer_than_the_window_still_back_off() -> None:
+    world = episode(heal_window=60.0, heal_outcome=None, heal_budget=2, backoff_first=1.0, backoff_max=5.0)
+    world.wipe()
+    for _ in range(3000):
+        world.tick()
+        heal = world.state.heal
+        if heal is not None and world.state.lived - heal.started_lived >= 65 and world._heal is None:
+            world._heal = HealSeen(heal.id, HealOutcome.FAILED, "too slow")
+    assert len(world.heals_started) > 5
+    assert all(after - before >= 66 for before, after in pairwise(world.heals_started))
+
+
+def test_rows_that_a_failed_heal_had_put_back_and_that_are_lost_again_are_told() -> None:
+    world = episode(heal_outcome=HealOutcome.DEADLINE, ingests_after=False)
+    world.wipe()
+    world.until(Phase.HEALING)
+    world.restore()
+    world.run(5)
+    world.wipe()
+    world.run(3)
+    assert Kind.WORSENED in world.kinds(Tag.PAGE)
+    assert world.state.incident is not None
+    assert world.state.incident.proof_since is None
+
+
+def test_a_database_that_goes_away_while_verifying_is_told_and_paged() -> None:
+    world = episode(ingests_after=False)
+    world.wipe()
+    world.until(Phase.VERIFYING)
+    world.database = DatabaseSeen(unseen=Unseen.UNREACHABLE, detail="connection refused")
+    world.run(90)
+    assert world.state.phase is Phase.VERIFYING
+    assert world.kinds()[-2:] == [Kind.WORSENED, Kind.OPENED]
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED]
+
+
+def test_a_blind_run_of_ingestion_while_verifying_is_awaited_and_not_told() -> None:
+    world = episode(ingests_after=False)
+    world.wipe()
+    world.until(Phase.VERIFYING)
+    world.stations_seen = 0
+    world.run(90)
+    assert world.kinds() == [Kind.OPENED, Kind.RESTORED]
 
 
 _ROWS = st.sampled_from([0, 7, 14, None, Unseen.TIMEOUT, Unseen.LOCKED])

@@ -209,6 +209,10 @@ class PolicySection(Section):
     def _in_order(self) -> Self:
         if self.backoff_first > self.backoff_max:
             raise ValueError("`backoff_first` is longer than `backoff_max`")
+        if self.backoff_max > self.heal_window:
+            raise ValueError(
+                "`backoff_max` is longer than `heal_window`: a heal would be forgotten before it counts"
+            )
         return self
 
 

@@ -62,7 +62,8 @@ def advance(state: State, seen: Observation, findings: Findings, policy: Policy)
         lived=lived,
         streaks=tuple(streaks),
         clear_probes=state.clear_probes + 1 if findings.clear_of(concerned) else 0,
-        heals=tuple(heal for heal in state.heals if heal.lived > window_start),
+        # By its end: a heal may take longer than the window, and the back-off counts from its end.
+        heals=tuple(heal for heal in state.heals if heal.ended_lived > window_start),
         series=0 if calm else state.series,
     )
 

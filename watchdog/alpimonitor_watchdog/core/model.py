@@ -115,10 +115,10 @@ class Incident:
     repeated: bool = False  # the context was lost again soon after a heal
     pages: bool = True  # False: only warnings so far
     refused: Reason | None = None
-    refused_lived: float = 0.0
     refusals_notified: tuple[Reason, ...] = ()
     paged: bool = False
     reminded_lived: float = 0.0
+    rows_back: bool = False  # they were whole at some look since the last loss
     restored_at: datetime | None = None
     restored_lived: float | None = None
     proof_since: datetime | None = None  # a run of ingestion has to start after this

@@ -50,7 +50,8 @@ def pursue(step: Step) -> None:
     """Heal if every guard rail holds, else say why not; end what has cleared by itself."""
     if step.findings.context_lost:
         if step.context_loss_confirmed():
-            if mark_undone(step) or step.incident.restored_lived is not None:
+            tried = step.incident.rows_back and step.incident.proof_since is not None
+            if mark_undone(step) or tried:
                 lost_again(step)
             consider_heal(step)
     elif step.findings.undetermined & CONTEXT_LOSS and step.incident.losses:
@@ -72,15 +73,14 @@ def lost_again(step: Step) -> None:
     """What a heal had put back is gone: in this very incident, or while another kind of one was open."""
     step.note(
         losses=step.findings.losses,
+        rows_back=False,
         restored_at=None,
         restored_lived=None,
         proof_since=None,
         known_run=last_run(step),
         repeated=True,
-        pages=True,
         refusals_notified=(),
     )
-    step.set(plan=None, planning=False)
     step.tell(Kind.WORSENED, BOTH, Reason.LOST_AGAIN, details(step.findings.found))
 
 

@@ -44,7 +44,7 @@ def healing(step: Step) -> None:
     elif late:
         record(step, heal, succeeded=False)
         step.note(proof_since=heal.ended_at)
-        detail = details(step.findings.found) or "the rows could not be seen"
+        detail = details(step.findings.found)
         step.move(Phase.OPEN, Reason.PROOF_FAILED, detail)
         step.tell(Kind.HEAL_FAILED, BOTH, Reason.PROOF_FAILED, detail)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .model import TRANSITIONS, Decision, Effect, Incident, Notify, Policy, State, Transition
 from .seen import Expectation, Finding, Findings, Loss, Observation
-from .words import CONTEXT_LOSS, Kind, Phase, Reason, Tag
+from .words import CONTEXT_LOSS, Kind, Phase, Reason, Symptom, Tag
 
 NOTIFY = frozenset({Tag.NOTIFY})
 PAGE = frozenset({Tag.PAGE})
@@ -83,27 +83,38 @@ class Step:
 
     def worsen(self) -> None:
         """New symptoms and larger losses join the incident; people hear of each step down once."""
+        if self.findings.context_whole and self.incident.losses:
+            self.note(rows_back=True)
         confirmed = self.confirmed()
         fresh = [finding for finding in confirmed if finding.symptom not in self.incident.symptoms]
         grown = _grown(self.incident.losses, [loss for finding in confirmed for loss in finding.losses])
-        if not fresh and not grown:
+        graver = [finding for finding in confirmed if finding.pages and not self.incident.pages]
+        if not fresh and not grown and not graver:
             return
         grown_tables = {loss.table for loss in grown}
         kept = tuple(loss for loss in self.incident.losses if loss.table not in grown_tables)
         self.note(
             symptoms=(*self.incident.symptoms, *(finding.symptom for finding in fresh)),
             losses=(*kept, *grown),
-            pages=self.incident.pages or any(finding.pages for finding in fresh),
+            pages=self.incident.pages or bool(graver),
         )
-        if self.incident.restored_lived is None:
-            news = [f for f in confirmed if f in fresh or set(f.losses) & set(grown)]
+        news = [f for f in confirmed if f in fresh or f in graver or set(f.losses) & set(grown)]
+        if self.incident.restored_lived is not None:
+            news = [finding for finding in news if finding in self.beside_the_proof()]
+        if news:
             self.tell(Kind.WORSENED, self.audience(), detail=details(tuple(news)))
+
+    def beside_the_proof(self) -> tuple[Finding, ...]:
+        """What is wrong besides what a restored incident waits for: rows that stay, ingestion that sees."""
+        awaited = CONTEXT_LOSS | {Symptom.INGESTION_BLIND}
+        return tuple(finding for finding in self.confirmed() if finding.symptom not in awaited)
 
     def remind(self) -> None:
         """Page what is not restored in time; say again, at intervals, what is still open."""
         incident = self.incident
         late = self.lived - incident.opened_lived >= self.policy.page_after
-        if incident.restored_lived is None and incident.pages and not incident.paged and late:
+        unwell = incident.restored_lived is None or bool(self.beside_the_proof())
+        if unwell and incident.pages and not incident.paged and late:
             self.tell(Kind.OPENED, PAGE, Reason.NOT_RESTORED_IN_TIME, self.refusal_detail())
             self.note(reminded_lived=self.lived)
         elif self.lived - incident.reminded_lived >= self.policy.reminder_every:

@@ -49,7 +49,7 @@ def _context(
         if not declared.context:
             continue
         table = by_name.get(declared.name)
-        if table is None or table.unseen is not None:
+        if table is None or table.unseen is not None or (table.exists and table.rows is None):
             unseen.append(_unseen(declared.name, table))
             continue
         symptom = _loss_of(declared, table)
