@@ -121,7 +121,7 @@ def wanted_fault(body: bytes) -> tuple[str | None, int | None]:
 
 
 class LoopbackServer:
-    """Starts on a free port (or `port`), answers with `respond` until stopped. Also a context manager."""
+    """Starts on a free port (or `port`), answers with `respond` until stopped."""
 
     def __init__(self, respond: Callable[[Exchange], None], *, port: int = 0) -> None:
         stopping = self._stopping = threading.Event()

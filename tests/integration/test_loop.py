@@ -270,9 +270,7 @@ def test_a_heal_whose_reservation_fails_is_not_started(world: World, sidecar: Si
     assert world.healed == []
     decision = sidecar.tick()
     assert [transition.reason for transition in decision.transitions] == [Reason.HEAL_FAILED]
-    assert (
-        "could not be recorded" in decision.transitions[0].detail or "full" in decision.transitions[0].detail
-    )
+    assert decision.transitions[0].detail == "failed: not started: the disk is full"
 
 
 def test_only_a_fresh_loss_is_looked_at_again_at_once(world: World, sidecar: Sidecar) -> None:

@@ -32,6 +32,8 @@ from alpimonitor_watchdog.core.seen import (
 )
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Tag, Unseen
 
+NOTIFY = frozenset({Tag.NOTIFY})
+BOTH = frozenset({Tag.NOTIFY, Tag.PAGE})
 START = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
 HEALTHY_ROWS = {"station": 7, "sensor": 14, "measurement": 100}
 EXPECTED = Expectation(
@@ -166,3 +168,15 @@ def _table(name: str, rows: int | Unseen | None) -> TableSeen:
     if rows is None:
         return TableSeen(name, exists=False)
     return TableSeen(name, rows=rows)
+
+
+def wiped(**changes: Any) -> Episode:
+    """The same, just emptied."""
+    world = episode(**changes)
+    world.wipe()
+    return world
+
+
+def last(world: Episode) -> Notify:
+    """What people were told last."""
+    return world.told[-1]

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from alpimonitor_watchdog.core.model import HealRecord, MakePlan, Notify
 from alpimonitor_watchdog.core.seen import Loss, PlanSeen
 from alpimonitor_watchdog.core.words import Kind, Mode, Phase, Reason, Symptom, Tag
-from tests.unit.episodes import START, Episode, episode
+from tests.unit.episodes import START, Episode, episode, wiped
 
 BOTH = {Tag.NOTIFY, Tag.PAGE}
 STATION_AND_SENSOR = (Loss("station", 0, 7), Loss("sensor", 0, 14))
-
-
-def wiped(**changes: Any) -> Episode:
-    world = episode(**changes)
-    world.wipe()
-    return world
 
 
 def told(world: Episode, kind: Kind) -> Notify:

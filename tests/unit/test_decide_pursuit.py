@@ -10,16 +10,10 @@ import pytest
 from alpimonitor_watchdog.core.model import Heal, MakePlan, Notify, StartHeal
 from alpimonitor_watchdog.core.seen import Loss, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Mode, Phase, Reason, Tag, Unseen
-from tests.unit.episodes import Episode, episode
+from tests.unit.episodes import Episode, episode, wiped
 
 BOTH = {Tag.NOTIFY, Tag.PAGE}
 STATION_AND_SENSOR = (Loss("station", 0, 7), Loss("sensor", 0, 14))
-
-
-def wiped(**changes: Any) -> Episode:
-    world = episode(**changes)
-    world.wipe()
-    return world
 
 
 def told(world: Episode, kind: Kind) -> Notify:

@@ -10,26 +10,13 @@ import pytest
 
 from alpimonitor_watchdog.core.model import HealRecord, Notify, RunAfter, Transition
 from alpimonitor_watchdog.core.seen import HealSeen
-from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Tag, Unseen
-from tests.unit.episodes import EXPECTED, START, Episode, episode
-
-BOTH = frozenset({Tag.NOTIFY, Tag.PAGE})
-NOTIFY = frozenset({Tag.NOTIFY})
-
-
-def wiped(**changes: Any) -> Episode:
-    world = episode(**changes)
-    world.wipe()
-    return world
+from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Unseen
+from tests.unit.episodes import BOTH, EXPECTED, NOTIFY, START, Episode, last, wiped
 
 
 def healing(**changes: Any) -> Episode:
     """A heal has just been started; how it ends is seen at the next tick."""
     return wiped(**changes).until(Phase.HEALING)
-
-
-def last(world: Episode) -> Notify:
-    return world.told[-1]
 
 
 def ran_after(world: Episode) -> int:

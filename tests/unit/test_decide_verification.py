@@ -10,26 +10,13 @@ import pytest
 
 from alpimonitor_watchdog.core.model import Notify
 from alpimonitor_watchdog.core.seen import DatabaseSeen
-from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Symptom, Tag, Unseen
-from tests.unit.episodes import EXPECTED, START, Episode, episode
-
-BOTH = frozenset({Tag.NOTIFY, Tag.PAGE})
-NOTIFY = frozenset({Tag.NOTIFY})
-
-
-def wiped(**changes: Any) -> Episode:
-    world = episode(**changes)
-    world.wipe()
-    return world
+from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Symptom, Unseen
+from tests.unit.episodes import BOTH, EXPECTED, NOTIFY, START, Episode, last, wiped
 
 
 def healing(**changes: Any) -> Episode:
     """A heal has just been started; how it ends is seen at the next tick."""
     return wiped(**changes).until(Phase.HEALING)
-
-
-def last(world: Episode) -> Notify:
-    return world.told[-1]
 
 
 # ---- ingestion has to confirm it --------------------------------------------------------------------------
