@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from .acts import Act
 from .words import CONTEXT_LOSS, HealOutcome, Symptom, Unseen
 
 
@@ -20,6 +21,28 @@ class TableSeen:
     locked_by: int | None = None  # backend pid
     detail: str = ""
     missing_columns: tuple[str, ...] = ()
+    content: str | None = None  # hash of the rows when it was last taken; None: not taken
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database it is. None: that part cannot be seen, or does not exist there."""
+
+    system: str | None = None  # the cluster's system identifier
+    database_oid: int | None = None
+    deployment: str | None = None  # id of the `deployment` row
+    environment: str | None = None  # of the `deployment` row
+
+    def differs_from(self, other: Identity) -> bool:
+        """Whether something that both know is different. The environment is a name, not an identity."""
+        return any(
+            ours is not None and theirs is not None and ours != theirs
+            for ours, theirs in (
+                (self.system, other.system),
+                (self.database_oid, other.database_oid),
+                (self.deployment, other.deployment),
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,7 @@ class DatabaseSeen:
     subscribed: tuple[str, ...] = ()  # guarded tables that a subscription writes to
     change_held_by: int | None = None  # backend pid that holds the registry's `change` or `migration` lock
     name: str = ""
+    identity: Identity | None = None  # None: could not be seen
     clock: datetime | None = None  # the database's, when the look began
     duration: float = 0.0  # seconds
 
@@ -57,6 +81,9 @@ class IngestionSeen:
     stations_seen: int
     started_at: datetime | None = None
     last_success_at: datetime | None = None
+    success_age: float | None = None  # seconds since then by the clock of the look; None: not known
+    archive_failures: int | None = None  # payloads in a row that could not be archived; None: not told
+    archive_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,27 @@ class OutsideSeen:
     age: float
     health: tuple[HealthSeen, ...] = ()
     ingestion: IngestionSeen | None = None
+    deployment: str | None = None  # id of the deployment that the API says it serves
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A heal that some sidecar began within the window, as the guarded database recorded it."""
+
+    id: str
+    age: float  # seconds, by the database's clock
+    outcome: HealOutcome | None = None  # None: running, or never ended
+    ours: bool = True
+
+
+@dataclass(frozen=True)
+class LeaderSeen:
+    """Who of the sidecars heals. `leads`: this one holds the registry's `leader` lock, and knows it now."""
+
+    leads: bool
+    other: int | None = None  # backend pid of the one that does, where another is known
+    episode: int | None = None  # the number under which the leader's present or next incident goes
+    attempts: tuple[Attempt, ...] | None = None  # None: the database keeps no record, or cannot be asked
 
 
 @dataclass(frozen=True)
@@ -103,6 +151,8 @@ class Observation:
     plan: PlanSeen | None = None  # a plan finished since the last tick
     heal: HealSeen | None = None
     recordable: bool = True  # whether the last save worked: no heal that could not be recorded
+    leader: LeaderSeen | None = None  # None: there is no other sidecar to agree with
+    acts: tuple[Act, ...] = ()  # what operators said since the last tick
 
 
 @dataclass(frozen=True)
