@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,8 @@ from tests.databases import (
     new_database,
     postgres_for_tests,
 )
+from tests.ordeals import Stage
+from tests.warm_start import Warmth
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LINDAS_SAMPLE = "2026-04-20T2120.json"
@@ -31,7 +35,16 @@ CHOICE = pytest.StashKey[str]()
 DESCRIPTION = pytest.StashKey[str]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("alpimonitor")
+    group.addoption("--kills", type=int, default=10, help="Sidecars to kill at random moments (default: 10).")
+    group.addoption("--kill-seed", type=int, help="What the moments are drawn from (default: any; printed).")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.kill_seed is None:
+        handed_on = getattr(config, "workerinput", {})
+        config.option.kill_seed = handed_on.get("kill_seed", secrets.randbelow(10**6))
     # A shell without job control starts what it puts in the background with interrupts ignored. Every program
     # that a test starts would inherit that, and not end by the interrupt that the test sends.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -43,8 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of xdist: every worker draws from the seed that is printed."""
+    node.workerinput["kill_seed"] = node.config.option.kill_seed
+
+
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"database: {config.stash[DESCRIPTION]}"
+    kills = f"kills at random moments: --kills {config.option.kills} --kill-seed {config.option.kill_seed}"
+    return f"database: {config.stash[DESCRIPTION]}\n{kills}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -52,6 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     skipped = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     terminalreporter.section("what this run stands on")
     terminalreporter.write_line(f"database: {config.stash[DESCRIPTION]}")
+    terminalreporter.write_line(f"random moments of kills: --kill-seed {config.option.kill_seed}")
     for reason, tests in sorted(skipped.items()):
         terminalreporter.write_line(f"not tested: {tests} × {reason.removeprefix('Skipped: ')}")
     if not skipped:
@@ -106,6 +127,19 @@ def seeded_database(postgres_server: PostgresForTests, seeded_template: str) -> 
     """The URL of a migrated database with every fixture."""
     with new_database(postgres_server, template=seeded_template) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def warmth() -> Iterator[Warmth]:
+    """What starts sidecars at once."""
+    with Warmth() as warmth:
+        yield warmth
+
+
+@pytest.fixture
+def stage(tmp_path: Path, postgres_server: PostgresForTests, seeded_template: str, warmth: Warmth) -> Stage:
+    """Where sidecars come to harm, each on a database of its own."""
+    return Stage(tmp_path, postgres_server, seeded_template, warmth)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import httpx
 import psycopg
@@ -30,6 +31,8 @@ POLICY = {
     "interval": "100ms",
     "timeout": "1s",
     "confirm_for": "500ms",
+    "quiet_for": "0s",
+    "clear_for": "500ms",
     "backoff_first": "1s",
     "backoff_max": "1s",
     "page_after": "60s",
@@ -37,6 +40,19 @@ POLICY = {
 ALPIMONITOR = (sys.executable, "-m", "alpimonitor_cli.main")
 SEED = [*ALPIMONITOR, "seed", "--mode", "missing"]
 DEADLINE = 30.0
+
+
+class Process(Protocol):
+    """What is needed of a running process; a subprocess.Popen has it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
 
 
 @dataclass
@@ -48,14 +64,15 @@ class Sidecar:
     channels: Mapping[str, str] = field(
         default_factory=dict
     )  # variable -> URL; its name in lower case is the tag
-    policy: Mapping[str, str] = field(default_factory=dict)
+    policy: Mapping[str, str | int] = field(default_factory=dict)
     plan: list[str] = field(default_factory=lambda: [*SEED, "--dry-run", "--json"])
     run: list[str] = field(default_factory=lambda: SEED)
+    after: list[str] = field(default_factory=list)
     mode: str = "on"
     tables: Mapping[str, int] = field(default_factory=lambda: CONTEXT)
     extra: str = ""
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
 
     @property
     def config(self) -> Path:
@@ -83,9 +100,13 @@ class Sidecar:
         lines = []
         for name, rows in self.tables.items():
             lines += ["[[table]]", f'name = "{name}"', f"expected = {rows}"]
-        lines += ["[policy]", *(f'{key} = "{value}"' for key, value in {**POLICY, **self.policy}.items())]
+        lines += ["[database]", 'environment = "test"']  # as conftest migrates it
+        policy = {**POLICY, **self.policy}
+        lines += ["[policy]", *(f"{key} = {json.dumps(value)}" for key, value in policy.items())]
         lines += ["[healing]", f'mode = "{self.mode}"']
         lines += ["[heal.command]", f"plan = {_argv(self.plan)}", f"run = {_argv(self.run)}"]
+        if self.after:
+            lines += [f"after = [{_argv(self.after)}]"]
         for variable in self.channels:
             name = variable.lower()
             lines += ["[[channel]]", f'name = "{name}"', f'url_env = "{variable}"', f'tags = ["{name}"]']
@@ -102,10 +123,8 @@ class Sidecar:
     def start(self) -> None:
         self.write()
         with (self.folder / "sidecar.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*ALPIMONITOR, "watchdog", "run"], env=self.environment, stdout=log, stderr=log
-            )
-        began = self.log.count("status page")
+            began = self.log.count("status page")
+            self.process = self.launch(log)
         wait_until(
             "the sidecar's start",
             lambda: self.log.count("status page") > began or self.process.poll() is not None,  # type: ignore[union-attr]
@@ -113,6 +132,11 @@ class Sidecar:
         )
         if self.process.poll() is not None:
             raise AssertionError(f"the sidecar ended with {self.process.returncode}:\n{self.log}")
+
+    def launch(self, log: IO[bytes]) -> Process:
+        return subprocess.Popen(
+            [*ALPIMONITOR, "watchdog", "run"], env=self.environment, stdout=log, stderr=log
+        )
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command with the sidecar's settings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from alpimonitor_watchdog.core.brakes import Hold, Pause, Window
 from alpimonitor_watchdog.core.model import (
     Decision,
     Heal,
@@ -120,6 +121,17 @@ OPEN = replace(
     observation=_wiped(AT),
     findings=EMPTY,
     refusal=Reason.NOT_PROVEN_YET,
+)
+BRAKED = replace(
+    OPEN,
+    state=replace(
+        OPEN.state,
+        hold=Hold("anna@ops1", "looking first", AT),
+        pause=Pause("ben@ops2", "loading by hand", AT + timedelta(hours=1), OPEN.lived + 3600.0),
+        incident=replace(INCIDENT, acknowledged_at=AT, acknowledged_by="anna@ops1"),
+    ),
+    policy=Policy(maintenance=(Window("new disks", AT, AT + timedelta(hours=2)),)),
+    refusal=Reason.HELD,
 )
 REFUSED = replace(OPEN, refusal=Reason.CIRCUIT_OPEN, obstacle=Reason.CIRCUIT_OPEN)
 HEALING = replace(

@@ -7,9 +7,17 @@ waiting and migrating is what `alpimonitor boot` does before.
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":
+    # Until there is something to stop: what is imported below takes a second on a busy machine, and process 1
+    # of a container would ignore SIGTERM for as long.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from typing import NoReturn
@@ -115,13 +123,18 @@ def main() -> int:
     except AddressUnusable as error:
         logger.critical("The API %s", error, extra={"action": "address_unusable"})
         return UNUSABLE
-    # uvicorn takes the signal over, finishes the last answers and then raises it again.
+    # uvicorn takes the signals over, finishes the last answers and then raises them again.
     signal.signal(signal.SIGTERM, terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with listener:
             return 0 if serve(settings, listener) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        # An interrupt that met the execution of a string (so dataclasses are made) is remembered by CPython,
+        # caught or not, and after `python -m` the process would die of the signal. Another string clears it.
+        exec("")  # noqa: S102
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Every field is the environment variable of the same name in capitals; a variable set to nothing counts as not
 set. A value that cannot be used is fatal at start: `load` raises `SettingsError`, whose text names each
 variable, says what shape is expected and what to do, and never shows the value of one that may hold a secret.
+
+A field's description is that shape; its title, where the description does not tell, what the value is for.
 """
 
 from __future__ import annotations
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[SecretStr, AfterValidator(check_database_url)] = Field(
+        title="the database, as the role of the API and of ingestion",
         description="a URL such as postgresql://role:password@host:5432/name, special characters as %XX",
         json_schema_extra={"may_hold_a_secret": True},
     )
@@ -157,6 +160,7 @@ class Settings(BaseSettings):
         default=8000,
         ge=0,
         le=65535,
+        title="the port to listen on",
         description="a port from 1 to 65535, such as 8000, or 0 for any free one",
     )
     behind_tls: bool = Field(
@@ -166,17 +170,24 @@ class Settings(BaseSettings):
         tuple[str, ...], NoDecode, BeforeValidator(split_origins), AfterValidator(check_origins)
     ] = Field(
         default=(),
+        title="the browsers that may read the answers",
         description="origins between commas, each scheme://host[:port] without a path, such as https://example.ch",
         json_schema_extra={"may_hold_a_secret": True},
     )
     rate_limit: int = Field(
-        default=60, ge=1, le=1_000_000, description="requests a minute and address, 1 to 1000000, such as 60"
+        default=60,
+        ge=1,
+        le=1_000_000,
+        title="checked, not enforced in this version",
+        description="requests a minute and address, 1 to 1000000, such as 60",
     )
     log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
-        default=LogLevel.INFO, description="one of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+        default=LogLevel.INFO,
+        title="how much is logged",
+        description="one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
     )
     log_format: Annotated[LogFormat, BeforeValidator(lower_case)] = Field(
-        default=LogFormat.PLAIN, description="plain or json"
+        default=LogFormat.PLAIN, title="how lines are logged", description="plain or json"
     )
     ingestion_enabled: bool = Field(
         default=True, description="true or false; false when another process fetches the measurements"
@@ -197,11 +208,14 @@ class Settings(BaseSettings):
         json_schema_extra={"may_hold_a_secret": True},
     )
     lindas_archive_dir: Path | None = Field(
-        default=None, description="a folder that the process may write to, for the raw payloads"
+        default=None,
+        title="where raw payloads are kept for 30 days, if anywhere",
+        description="a folder that the process may write to, for the raw payloads",
     )
     deployment_environment: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="what this deployment is",
         description="the environment's name in lower case, such as production, staging or development",
     )
 

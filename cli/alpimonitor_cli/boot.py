@@ -20,6 +20,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from alpimonitor_seed.target import Target, UnusableUrl, from_environment, is_local
+from alpimonitor_seed.variables import Read
 
 DEFAULT_WAIT = 60.0  # seconds
 SEED_DEADLINE = 300  # seconds
@@ -32,6 +33,21 @@ SEED = (sys.executable, "-m", "alpimonitor_cli.main", "seed", "--mode", "missing
 NOT_FOR_THE_SERVER = re.compile(r"OWNER_DATABASE_URL|SEED_DATABASE_URL|WATCHDOG_\w*URL|ALLOW_PROD_SEED")
 NOT_FOR_THE_SEED = re.compile(r"OWNER_DATABASE_URL|WATCHDOG_\w*URL")
 
+# Those of boot and db; the server reads its own.
+VARIABLES = {
+    "OWNER_DATABASE_URL": Read("`DATABASE_URL`", "the database, as the role that migrates"),
+    "SEED_DATABASE_URL": Read("`DATABASE_URL`", "the database, as the role that seeds"),
+    "DATABASE_URL": Read(None, "the database, as the API's role; boot tries it before it changes anything"),
+    "DEPLOYMENT_ENVIRONMENT": Read(
+        "development",
+        "such as `production` or `staging`, written into the database by the first migration; "
+        "the default holds for a database on this machine only, elsewhere it has to be set",
+    ),
+    "SEED_ON_BOOT": Read(None, "`true`: insert the fixtures that are missing; anything else: do not"),
+    "ALLOW_PROD_SEED": Read(None, "set by boot for its own seed; set for the whole process: a warning"),
+    "BOOT_WAIT_SECONDS": Read(f"{DEFAULT_WAIT:g}", "seconds to wait for the database at most"),
+}
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -40,8 +56,9 @@ class Unusable(Exception):
 
 
 @app.command(
-    epilog="Exit codes: 0 prepared; 2 settings; 5 database unreachable, or it refuses the credentials; "
-    "6 migration failed; otherwise the server's."
+    epilog="Exit codes: 0 prepared, or the server was stopped by SIGTERM; 2 usage, settings, or the server's "
+    "address cannot be used; 5 database unreachable, or it refuses the credentials; 6 migration failed; "
+    "130 interrupted."
 )
 def main(
     prepare: Annotated[bool, typer.Option("--prepare", help="Stop before the server is started.")] = False,
@@ -59,7 +76,8 @@ def main(
       alpimonitor boot --serve               serve; for a container that never sees them
       SEED_ON_BOOT=true alpimonitor boot     also insert the fixtures that are missing
     """
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     if prepare and serve:
         _fail(USAGE, "--prepare and --serve exclude each other: without both, boot does everything")
     if not serve:
@@ -69,9 +87,8 @@ def main(
 
 
 def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
-    """As process 1 of a container there is no default action: without this, SIGTERM would be ignored."""
     say(f"stopped by {signal.Signals(signum).name}")
-    raise SystemExit(128 + signum)
+    raise KeyboardInterrupt
 
 
 def _prepare(environ: Mapping[str, str], *, serving: bool) -> None:

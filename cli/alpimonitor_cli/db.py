@@ -24,8 +24,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 
 @app.command(
-    epilog="Exit codes: 0 done; 2 settings; 5 database unreachable; "
-    "6 migration failed, the database is as it was."
+    epilog="Exit codes: 0 done; 2 usage or settings; 5 database unreachable; "
+    "6 migration failed, the database is as it was; 130 interrupted, the database is as it was."
 )
 def upgrade(as_json: AsJson = False) -> None:
     """Migrate to the newest revision. Safe to run twice, and from several places at once.
@@ -64,8 +64,8 @@ def upgrade(as_json: AsJson = False) -> None:
 
 
 @app.command(
-    epilog="Exit codes: 0 at the newest revision; 1 not, or it cannot be told; 2 settings; "
-    "5 database unreachable."
+    epilog="Exit codes: 0 at the newest revision; 1 not, or it cannot be told; 2 usage or settings; "
+    "5 database unreachable; 130 interrupted."
 )
 def current(as_json: AsJson = False) -> None:
     """Say at which revision the database is, and which is the newest.

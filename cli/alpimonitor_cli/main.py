@@ -1,101 +1,55 @@
-"""The `alpimonitor` command: mounts each package's commands and imports only the one that was asked for.
+"""Where the `alpimonitor` command begins: an interrupt, however early, ends it with exit code 130.
 
-Exit codes, every command: 0 it holds or is done; 1 it does not hold; 2 usage or settings; 3 refused by
-preflight; 4 refused by the prune guard; 5 database unreachable; 6 migration failed; 7 refused by a guard
-rail; 130 interrupted.
+It imports no more than that takes. The commands are in commands.py.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import signal
-import sys
-from dataclasses import dataclass
-from typing import Any
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
+INTERRUPTED = 130
 
+try:
+    import signal  # takes a few milliseconds, in which there is no handler yet but Python's own
+except KeyboardInterrupt:
+    raise SystemExit(INTERRUPTED) from None
 
-@dataclass(frozen=True)
-class Mount:
-    """Where a command lives: `module` holds a Typer application named `app`."""
-
-    module: str
-    summary: str
-
-
-MOUNTS = {
-    "boot": Mount("alpimonitor_cli.boot", "Wait for the database, migrate, seed if asked, serve the API."),
-    "db": Mount("alpimonitor_cli.db", "Migrate the database, or say at which revision it is."),
-    "demo": Mount("alpimonitor_rehearsal.cli", "Wipe a real database and watch it being healed."),
-    "ingest": Mount(
-        "alpimonitor_api.ingest.cli", "Fetch live measurements from LINDAS, or read them from a file."
-    ),
-    "seed": Mount("alpimonitor_seed.cli", "Converge a database to the fixtures."),
-    "status": Mount("alpimonitor_watchdog.status_cli", "Say how a running sidecar sees the database."),
-    "watchdog": Mount("alpimonitor_watchdog.cli", "Run the sidecar, or check what it rests on."),
-}
-
-
-class LazyGroup(TyperGroup):
-    """Loads a command's module when the command is named, so that `--help` and each command start quickly."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(MOUNTS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
-        mount = MOUNTS.get(cmd_name)
-        if mount is None:
-            return None
-        try:
-            module = importlib.import_module(mount.module)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("alpimonitor_"):
-                raise
-            sys.stderr.write(
-                f"alpimonitor {cmd_name}: the Python package {error.name} is not installed; "
-                "this command needs the extra alpimonitor[rehearsal]\n"
-            )
-            raise SystemExit(2) from error
-        command = get_command(module.app)
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, mount.summary) for name, mount in sorted(MOUNTS.items())])
-
-
-app = typer.Typer(
-    cls=LazyGroup,
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def root() -> None:
-    """AlpiMonitor: a hydrology API, and the sidecar that puts its lost rows back.
-
-    Each command has its own --help with examples.
-    """
+TYPE_CHECKING = False  # what typing calls so; importing it would take longer than all else here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
 
 
 def main() -> None:
-    """Entry point; an interrupt exits 130, a closed pipe quietly."""
+    """Entry point. SIGINT and SIGTERM end a command alike, unless it says otherwise."""
+    _on_interrupt(_leave)
+    from alpimonitor_cli.commands import app
+
     try:
-        app()
+        app(obj=lambda: _on_interrupt(_interrupt))
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        raise SystemExit(INTERRUPTED) from None
+    finally:
+        # An interrupt that met the execution of a string (so dataclasses are made) is remembered by CPython,
+        # caught or not, and after `python -m` the process would die of the signal. Another string clears it.
+        exec("")  # noqa: S102
+
+
+def _on_interrupt(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell without job control lets what it starts in the background ignore interrupts: that stays.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Until the command begins: nothing has to be cleaned up, and an import may lose an exception."""
+    os._exit(INTERRUPTED)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Looks at a rehearsal from outside: API, sidecar and pager by HTTP, the tables by SQL."""
+"""Looks at a rehearsal from outside: API, sidecars and pager by HTTP, the tables by SQL."""
 
 from __future__ import annotations
 
@@ -11,31 +11,36 @@ from typing import Any, Self
 import httpcore  # noqa: F401 - else httpx imports it later, and an interrupt just then spoils the exit code 130
 import httpx
 import psycopg
-from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 
+from alpimonitor_rehearsal.sidecar_view import SidecarView, json_of
 from alpimonitor_rehearsal.sightings import (
+    FIRST,
+    SECOND,
     STATION_FIELDS,
     ApiSeen,
-    IncidentSeen,
+    HealRecorded,
     Receipt,
     Rows,
     Seen,
-    SidecarSeen,
 )
 
 ANSWERS_WITHIN = 2.0  # seconds, for one look at one thing
-INCIDENTS_LISTED = 20
+LEDGER = "SELECT sidecar, outcome FROM alpimonitor_watchdog.heal_attempt ORDER BY at, id"
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where to look. `database` is a URL with a password: it is never shown."""
+    """Where to look. `database` is a URL with a password: it is never shown.
+
+    `first` is there where there are two sidecars; `sidecar` is then the second.
+    """
 
     api: str  # up to and with /api/v1
     sidecar: str
     pager: str
     database: str
+    first: str | None = None
 
 
 class Outside:
@@ -44,6 +49,8 @@ class Outside:
     def __init__(self, addresses: Addresses, tables: Sequence[str]) -> None:
         self._addresses = addresses
         self._http = httpx.Client(timeout=ANSWERS_WITHIN, trust_env=False)
+        self.sidecar = SidecarView(self._http, addresses.sidecar)
+        self.first = SidecarView(self._http, addresses.first) if addresses.first else None
         self._statement = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT {}, to_jsonb(t)::text FROM {} AS t").format(
                 sql.Literal(name), sql.Identifier(name)
@@ -51,7 +58,7 @@ class Outside:
             for name in tables
         )
         self._tables = tuple(tables)
-        self._database: psycopg.Connection[tuple[str, str]] | None = None
+        self._database: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +71,10 @@ class Outside:
 
     def look(self) -> Seen:
         """Look at everything once."""
-        api, sidecar, receipts, rows = self.api(), self.sidecar(), self.receipts(), self.rows()
-        return Seen(time.monotonic(), api, sidecar, receipts, rows)
+        first = self.first.look() if self.first else None
+        api, sidecar, receipts, rows = self.api(), self.sidecar.look(), self.receipts(), self.rows()
+        recorded = self.recorded() if self.first else None
+        return Seen(time.monotonic(), api, sidecar, receipts, rows, first, recorded)
 
     def api(self) -> ApiSeen:
         try:
@@ -86,77 +95,38 @@ class Outside:
 
     def ingestion(self) -> Mapping[str, Any] | None:
         """The last run of ingestion by /status; None when there is none or no answer."""
-        document = self._json(f"{self._addresses.api}/status")
+        document = json_of(self._http, f"{self._addresses.api}/status")
         run = document.get("ingestion", {}).get("lastRun") if isinstance(document, dict) else None
         return run if isinstance(run, dict) else None
 
-    def ready(self) -> bool:
-        """Whether the sidecar's /readyz says so."""
-        try:
-            return self._http.get(f"{self._addresses.sidecar}/readyz").status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def sidecar(self) -> SidecarSeen | None:
-        try:
-            metrics = self._http.get(f"{self._addresses.sidecar}/metrics")
-            at = time.monotonic()
-            metrics.raise_for_status()
-            families = {family.name: family for family in text_string_to_metric_families(metrics.text)}
-        except (httpx.HTTPError, ValueError):
-            return None
-        listed = self._json(f"{self._addresses.sidecar}/api/incidents?limit={INCIDENTS_LISTED}")
-
-        def samples(family: str) -> list[tuple[Mapping[str, str], float]]:
-            if family not in families:
-                return []
-            # A counter's family also holds when it was created.
-            return [
-                (sample.labels, sample.value)
-                for sample in families[family].samples
-                if not sample.name.endswith("_created")
-            ]
-
-        return SidecarSeen(
-            at=at,
-            up=any(value == 1 for _, value in samples("watchdog_up")),
-            open=frozenset(
-                labels["symptom"] for labels, value in samples("watchdog_incident_open") if value == 1
-            ),
-            heals=round(sum(value for _, value in samples("watchdog_heals"))),
-            circuit_open=any(value == 1 for _, value in samples("watchdog_heal_circuit_open")),
-            incidents=tuple(_incident(item) for item in _listed(listed, "incidents")),
-        )
-
-    def incident(self, id: str) -> Mapping[str, Any]:
-        """One incident with its timeline, as the sidecar tells it; empty when it does not answer."""
-        document = self._json(f"{self._addresses.sidecar}/api/incidents/{id}")
-        return document if isinstance(document, dict) else {}
-
     def receipts(self) -> tuple[Receipt, ...] | None:
-        document = self._json(f"{self._addresses.pager}/receipts")
+        document = json_of(self._http, f"{self._addresses.pager}/receipts")
         if not isinstance(document, dict):
             return None
-        return tuple(
-            Receipt(
-                item["received_at"],
-                item["monotonic"],
-                item["path"].strip("/"),
-                item["title"],
-                item["body"],
-            )
-            for item in document["receipts"]
-        )
+        return tuple(_receipt(item) for item in document["receipts"])
 
     def rows(self) -> Rows | None:
+        """Every row of the tables."""
+        found: dict[str, list[str]] = {name: [] for name in self._tables}
         try:
-            return self._rows()
+            for table, row in self._connected().execute(self._statement):
+                found[table].append(row)
         except psycopg.Error:
             # A server that was restarted ends the connection: the next look opens another.
             self._disconnect()
             return None
+        return {table: tuple(sorted(rows)) for table, rows in found.items()}
 
-    def _rows(self) -> Rows:
+    def recorded(self) -> tuple[HealRecorded, ...] | None:
+        """The ledger of heals, the oldest first; each is told by the state directory of its sidecar."""
+        try:
+            recorded = self._connected().execute(LEDGER).fetchall()
+        except psycopg.Error:
+            self._disconnect()
+            return None
+        return tuple(HealRecorded(_named(sidecar), outcome) for sidecar, outcome in recorded)
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._database is None or self._database.closed:
             self._database = psycopg.connect(
                 self._addresses.database,
@@ -165,33 +135,28 @@ class Outside:
                 application_name="alpimonitor-onlooker",
                 options=f"-c statement_timeout={round(ANSWERS_WITHIN * 1000)}",
             )
-        found: dict[str, list[str]] = {name: [] for name in self._tables}
-        for table, row in self._database.execute(self._statement):
-            found[table].append(row)
-        return {table: tuple(sorted(rows)) for table, rows in found.items()}
+        return self._database
 
     def _disconnect(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
 
-    def _json(self, url: str) -> Any:
-        try:
-            answer = self._http.get(url)
-            return answer.json() if answer.status_code == 200 else None
-        except (httpx.HTTPError, ValueError):
-            return None
 
-
-def _listed(document: Any, key: str) -> list[Any]:
-    found = document.get(key) if isinstance(document, dict) else None
-    return found if isinstance(found, list) else []
-
-
-def _incident(item: Mapping[str, Any]) -> IncidentSeen:
-    return IncidentSeen(
-        id=item["id"],
-        phase=item["phase"],
-        restored=item["restored_at"] is not None,
-        resolved=item["resolved_at"] is not None,
+def _receipt(item: Mapping[str, Any]) -> Receipt:
+    """The path says who sent it, where there are two, and to which channel: /notify, /first/notify."""
+    sender, _, channel = item["path"].strip("/").rpartition("/")
+    return Receipt(
+        item["received_at"],
+        item["monotonic"],
+        channel,
+        item["title"],
+        item["body"],
+        sender=sender,
+        key=item["idempotency_key"],
     )
+
+
+def _named(sidecar: str) -> str:
+    """`host:/…/watchdog-first` is the first."""
+    return next((name for name in (FIRST, SECOND) if sidecar.endswith(f"-{name}")), sidecar)

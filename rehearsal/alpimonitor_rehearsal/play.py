@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,10 @@ from alpimonitor_rehearsal import report
 from alpimonitor_rehearsal.proof import unmet
 from alpimonitor_rehearsal.roles import OWNER
 from alpimonitor_rehearsal.scenarios import OPERATOR, Heals, Scenario
-from alpimonitor_rehearsal.sightings import Seen, counted
+from alpimonitor_rehearsal.sightings import FIRST, Seen, counted
 from alpimonitor_rehearsal.stage import Props, StageFailed
 from alpimonitor_rehearsal.story import Beat, Healthy, Round, Story, continued, news, wiped
+from alpimonitor_rehearsal.takeover import Takeover, leader
 from alpimonitor_rehearsal.waiting import DeadlineExceeded, wait_until
 
 LOOK_EVERY = 0.02  # seconds: with the looks themselves the resolution of what the pager does not measure
@@ -58,8 +59,10 @@ class Play:
         Raises StageFailed when it cannot be played: it never was healthy, or psql failed.
         """
         healthy = self._healthy(props)
-        self._tell(Beat(f"healthy: {described(healthy)}; the sidecar watches, no incident is open"))
-        story = Story(self._scenario, healthy, self._heal_budget, self._limits.left_alone)
+        two = self._two(props)
+        watch = "both sidecars watch, the first leads" if two else "the sidecar watches"
+        self._tell(Beat(f"healthy: {described(healthy)}; {watch}, no incident is open"))
+        story = Story(self._scenario, healthy, self._heal_budget, self._limits.left_alone, takeover=two)
         self._story = self._wipe(props, story)
         self._began = self._clock() - timedelta(seconds=time.monotonic() - self._story.zero)
         self._tell.start_clock(self._story.zero)
@@ -69,7 +72,11 @@ class Play:
             wait_until(
                 "the end of the scenario",
                 lambda: self._is_over(props),
-                deadline=self._limits.once if self._scenario.heals is Heals.ONCE else self._limits.worn_out,
+                deadline=(
+                    self._limits.worn_out
+                    if self._scenario.heals is Heals.UNTIL_THE_CIRCUIT_OPENS
+                    else self._limits.once
+                ),
                 every=LOOK_EVERY,
             )
         return self._conclude(props)
@@ -77,7 +84,7 @@ class Play:
     def document(self) -> dict[str, Any]:
         """The result as one object, also of a scenario that could not be played."""
         told = [item for incident in self._incidents for item in incident.get("timeline", [])]
-        return report.document(self._scenario.name, self._story, self._last, told, self._began)
+        return report.document(self._scenario, self._story, self._last, told, self._began)
 
     def _healthy(self, props: Props) -> Healthy:
         def look() -> Healthy | None:
@@ -85,6 +92,8 @@ class Play:
             if not seen.api.stations or seen.rows is None or not all(seen.rows.values()):
                 return None
             if seen.sidecar is None or not seen.sidecar.up or seen.sidecar.open or seen.receipts is None:
+                return None
+            if props.network is not None and (seen.first is None or not seen.first.up or leader(seen) != FIRST):
                 return None
             known = frozenset(incident.id for incident in seen.sidecar.incidents)
             return Healthy(seen.api.stations, seen.rows, len(seen.receipts), known)
@@ -96,6 +105,13 @@ class Play:
                 "expected: the API serves, every context table has rows, the sidecar sees no incident. "
                 f"Seen: {self._last}"
             ) from error
+
+    def _two(self, props: Props) -> Takeover | None:
+        """How the two sidecars stand before anything is broken; None where there is one."""
+        if props.network is None or self._last is None:
+            return None
+        incidents = self._last.first.incidents if self._last.first else ()
+        return Takeover(leader(self._last), frozenset(incident.id for incident in incidents))
 
     def _wipe(self, props: Props, story: Story) -> Story:
         exited = props.psql(self._scenario.break_it)
@@ -116,7 +132,22 @@ class Play:
         if self._story.to_be_wiped_again:
             before, self._story = self._story, self._wipe(props, self._story)
             self._announce(before, self._story)
+        self._change_network(props)
         return False
+
+    def _change_network(self, props: Props) -> None:
+        """Cut the first sidecar off where the scenario does, and end that again."""
+        story = before = self._story
+        if story is None or story.takeover is None or props.network is None:
+            return
+        if story.to_be_cut_off:
+            props.network.hang()
+            story = replace(story, takeover=replace(story.takeover, cut=time.monotonic()))
+        elif story.to_be_mended:
+            props.network.heal()
+            story = replace(story, takeover=replace(story.takeover, mended=time.monotonic()))
+        self._story = story
+        self._announce(before, story)
 
     def _announce(self, before: Story, after: Story) -> None:
         for beat in news(before, after):
@@ -128,7 +159,7 @@ class Play:
         assert last is not None
         known = story.healthy.incidents
         listed = last.sidecar.incidents if last.sidecar else ()
-        self._incidents = [props.outside.incident(each.id) for each in listed if each.id not in known]
+        self._incidents = [props.outside.sidecar.incident(each.id) for each in listed if each.id not in known]
         missing = unmet(story, last)
         gone = props.ended()
         if not missing and not gone:

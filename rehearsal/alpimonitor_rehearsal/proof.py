@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alpimonitor_rehearsal.scenarios import Heals
-from alpimonitor_rehearsal.sightings import ApiSeen, Seen, counted
+from alpimonitor_rehearsal.sightings import FIRST, SECOND, ApiSeen, Seen, counted
 from alpimonitor_rehearsal.story import PAGE, Story, damage, plural, whole
+from alpimonitor_rehearsal.takeover import keys, leader
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,12 @@ class Unmet:
 
 def unmet(story: Story, seen: Seen) -> tuple[Unmet, ...]:
     """What does not hold, given the story until `seen`; empty when all does. There has been a wipe."""
-    ending = _stopped if story.scenario.heals is Heals.UNTIL_THE_CIRCUIT_OPENS else _healed
-    return (*_noticed(story, seen), *ending(story, seen))
+    endings = {
+        Heals.ONCE: _healed,
+        Heals.UNTIL_THE_CIRCUIT_OPENS: _stopped,
+        Heals.BY_ANOTHER: _taken_over,
+    }
+    return (*_noticed(story, seen), *endings[story.scenario.heals](story, seen))
 
 
 def verified(story: Story, seen: Seen) -> bool:
@@ -76,6 +81,38 @@ def _stopped(story: Story, seen: Seen) -> Iterator[Unmet]:
         yield Unmet("the tables are left empty", _difference(story, seen))
 
 
+def _taken_over(story: Story, seen: Seen) -> Iterator[Unmet]:
+    yield from _healed(story, seen)
+    takeover = story.takeover
+    if takeover is None:
+        yield Unmet("two sidecars watch", "there is one")
+        return
+    if takeover.leader_before != FIRST:
+        yield Unmet("at first the first sidecar leads", f"leader: {takeover.leader_before or 'none'}")
+    if takeover.cut is None:
+        yield Unmet("the first sidecar opens an incident, and is cut off then", _of_first(seen))
+    if takeover.taken_over is None:
+        yield Unmet("the second sidecar takes over", f"leader: {leader(seen) or 'none'}")
+    if takeover.heals_of_first:
+        yield Unmet("the first sidecar heals nothing", plural(takeover.heals_of_first, "heal"))
+    recorded = [heal.by for heal in seen.recorded or ()]
+    if recorded != [SECOND]:
+        found = "it cannot be read" if seen.recorded is None else ", ".join(recorded) or "none"
+        yield Unmet("the ledger in the database holds one heal, by the second sidecar", found)
+    for kind in ("opened", "resolved"):
+        told = keys(story.receipts, kind)
+        if set(told) != {FIRST, SECOND} or len(set(told.values())) != 1:
+            found = ", ".join(f"{name}: {key}" for name, key in told.items()) or "none"
+            yield Unmet(f"both sidecars tell under one key that the incident is {kind}", found)
+    if takeover.whole is None or takeover.follows is None or takeover.resolved is None:
+        yield Unmet(
+            "after the partition the first sidecar sees the rows whole, follows, and resolves its incident",
+            _of_first(seen),
+        )
+    elif leader(seen) != SECOND:
+        yield Unmet("in the end the second sidecar leads", f"leader: {leader(seen) or 'none'}")
+
+
 def api(answer: ApiSeen) -> str:
     """An answer to /stations in a few words."""
     if answer.status is None:
@@ -111,6 +148,16 @@ def _incident(story: Story, seen: Seen) -> str:
         if incident.id == story.incident:
             return f"incident {incident.id} in phase {incident.phase}"
     return "it lists no incident"
+
+
+def _of_first(seen: Seen) -> str:
+    first = seen.first
+    if first is None:
+        return "the first sidecar does not answer"
+    sees = "sees every row" if first.whole else "does not see every row"
+    stands = "leads" if first.leads else "follows" if first.follows else "neither leads nor follows"
+    phase = first.incidents[0].phase if first.incidents else "none"
+    return f"it {sees}, {stands}; its last incident: {phase}"
 
 
 def _difference(story: Story, seen: Seen) -> str:

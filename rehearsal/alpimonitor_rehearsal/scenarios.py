@@ -42,6 +42,7 @@ class Heals(StrEnum):
     UNTIL_THE_CIRCUIT_OPENS = (
         "until_the_circuit_opens"  # broken again after each heal, until a person is needed
     )
+    BY_ANOTHER = "by_another"  # the sidecar that leads is cut off meanwhile: another one heals, once
 
 
 @dataclass(frozen=True)
@@ -122,5 +123,17 @@ REPEAT = Scenario(
     heals=Heals.UNTIL_THE_CIRCUIT_OPENS,
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (DELETE, TRUNCATE, PARTIAL, REPEAT)}
+PARTITION = Scenario(
+    name="partition",
+    scope=CONTEXT,
+    # Two sidecars watch. Once the one that leads has opened its incident, nothing passes between it and the
+    # database any more, until the other one has healed and resolved.
+    break_it=_DELETE_EVERYTHING,
+    symptom=Symptom.CONTEXT_EMPTY,
+    verdict=Verdict.ROWS_DELETED_IN_PLACE,
+    attribution=Attribution(OPERATOR, "DELETE"),
+    heals=Heals.BY_ANOTHER,
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in (DELETE, TRUNCATE, PARTIAL, REPEAT, PARTITION)}
 """By name, in the order in which they are shown."""

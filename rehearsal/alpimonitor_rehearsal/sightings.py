@@ -14,6 +14,9 @@ STATION_FIELDS = (
 Station = tuple[object, ...]
 """The values of STATION_FIELDS."""
 
+FIRST, SECOND = "first", "second"
+"""The sidecars where there are two: the first leads, until it is cut off."""
+
 Rows = Mapping[str, tuple[str, ...]]
 """Every row of each table as JSON text, sorted: equal only if every value is."""
 
@@ -48,28 +51,49 @@ class SidecarSeen:
     heals: int = 0
     circuit_open: bool = False
     incidents: tuple[IncidentSeen, ...] = ()  # the newest first
+    leads: bool = False  # it heals, of those that watch this database
+    follows: bool = False  # it knows of another that does
+    whole: bool = False  # it sees every row of every context table
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """A notification as the pager received it. `monotonic` is this machine's clock, one for every process."""
+    """A notification as the pager received it. `monotonic` is this machine's clock, one for every process.
+
+    `sender`: FIRST or SECOND where there are two sidecars, else "". `key`: its Idempotency-Key.
+    """
 
     received_at: str  # ISO-8601 UTC
     monotonic: float
     channel: str
     title: str
     body: str
+    sender: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class HealRecorded:
+    """A heal as the guarded database has it on record."""
+
+    by: str  # FIRST or SECOND, or what else it says
+    outcome: str | None  # None: it runs, or never ended
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at everything. `at` is monotonic, when it was over; None where nothing could be seen."""
+    """One look at everything. `at` is monotonic, when it was over; None where nothing could be seen.
+
+    Where there are two sidecars, `sidecar` is the second; else neither `first` nor `recorded` is looked at.
+    """
 
     at: float
     api: ApiSeen
     sidecar: SidecarSeen | None
     receipts: tuple[Receipt, ...] | None
     rows: Rows | None
+    first: SidecarSeen | None = None
+    recorded: tuple[HealRecorded, ...] | None = None
 
 
 def counted(rows: Rows) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from alpimonitor_rehearsal import takeover
 from alpimonitor_rehearsal.scenarios import Heals, Scenario
 from alpimonitor_rehearsal.sightings import (
     IncidentSeen,
@@ -19,6 +20,7 @@ from alpimonitor_rehearsal.sightings import (
     Station,
     counted,
 )
+from alpimonitor_rehearsal.takeover import Takeover
 
 NOTIFY, PAGE = "notify", "page"
 """The channels of the demo's sidecar, which are paths of its pager."""
@@ -72,6 +74,7 @@ class Story:
     heals: int = 0
     circuit_opened: float | None = None
     left_alone: float | None = None
+    takeover: Takeover | None = None  # where there are two sidecars
 
     @property
     def zero(self) -> float:
@@ -93,6 +96,17 @@ class Story:
             and self.circuit_opened is None
             and self.rounds[-1].resolved is not None
         )
+
+    @property
+    def to_be_cut_off(self) -> bool:
+        """The first sidecar leads, and has an incident that it would heal."""
+        return self.takeover is not None and self.takeover.opened is not None and self.takeover.cut is None
+
+    @property
+    def to_be_mended(self) -> bool:
+        """The second sidecar has brought it to its end."""
+        cut_off = self.takeover is not None and self.takeover.cut is not None and self.takeover.mended is None
+        return cut_off and self.rounds[-1].resolved is not None
 
 
 def wiped(story: Story, last: Round) -> Story:
@@ -118,6 +132,11 @@ def continued(story: Story, seen: Seen) -> Story:
         heals=story.heals if sidecar is None else sidecar.heals,
         circuit_opened=circuit_opened,
         left_alone=left_alone,
+        takeover=(
+            None
+            if story.takeover is None
+            else takeover.continued(story.takeover, seen, story.scenario.symptom)
+        ),
     )
 
 
@@ -130,10 +149,12 @@ def _observed(story: Story, last: Round, seen: Seen, incident: IncidentSeen | No
         consumers=first(last.consumers, consumers_saw_it(story, seen), seen.api.at),
         restored=first(last.restored, whole(story.healthy, seen)),
     )
+    for watcher in (seen.first, seen.sidecar):
+        if watcher is not None:
+            open_now = story.scenario.symptom in watcher.open
+            last = replace(last, detected=first(last.detected, open_now, watcher.at))
     if seen.sidecar is None:
         return last
-    open_now = story.scenario.symptom in seen.sidecar.open
-    last = replace(last, detected=first(last.detected, open_now, seen.sidecar.at))
     # The sidecar's own word counts only for what can also be seen without it.
     if last.restored is None or incident is None:
         return last
@@ -191,6 +212,8 @@ def news(before: Story, after: Story) -> list[Beat]:
         beats.append(Beat(text, after.circuit_opened))
     if after.left_alone is not None and before.left_alone is None:
         beats.append(Beat(f"no further heal for {after.patience:g} s", after.left_alone))
+    if before.takeover is not None and after.takeover is not None:
+        beats += [Beat(text, at) for text, at in takeover.news(before.takeover, after.takeover)]
     return sorted(beats, key=lambda beat: beat.at or 0.0)
 
 
@@ -228,6 +251,8 @@ def _complete(healthy: Healthy) -> str:
 def received(receipt: Receipt, *, in_full: bool) -> Beat:
     """A message as the pager received it, or only its title."""
     verb = "paged" if receipt.channel == PAGE else "notified"
+    if receipt.sender:
+        verb += f" by the {receipt.sender} (key {receipt.key})"
     if not in_full:
         return Beat(f"{verb}: {receipt.title}", receipt.monotonic)
     return Beat(f"{verb}, as received:", receipt.monotonic, (receipt.title, *receipt.body.splitlines()))

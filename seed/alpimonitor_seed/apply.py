@@ -88,9 +88,10 @@ def seed(seeding: Seeding) -> Result:
     Either everything is written, with its `seed_run` row, or nothing; a seed that was refused, failed or only
     planned is recorded by a transaction of its own. Two seeds at once take turns. Raises Unreachable.
     """
-    committing = False
+    begun = committing = False
     try:
         with _connected(seeding) as connection, _in_transaction(connection, seeding):
+            begun = True
             result = _attempt(connection, seeding)
             if result.outcome in WRITTEN:
                 _record(connection, seeding, result)
@@ -102,8 +103,9 @@ def seed(seeding: Seeding) -> Result:
             why += "; it may have been committed: seed_run says so, and a second seed does no harm"
         result = Result(SeedOutcome.FAILED, stop=stop, why=why)
     except KeyboardInterrupt:
-        # From COMMIT on, the transaction's own record is there exactly if its rows are.
-        if not committing:
+        # A server that has not answered yet would not answer to the record either. From COMMIT on, the
+        # transaction's own record is there exactly if its rows are.
+        if begun and not committing:
             why = "interrupted; nothing was written"
             _record_apart(seeding, Result(SeedOutcome.FAILED, stop=Stop.FAILED, why=why))
         raise

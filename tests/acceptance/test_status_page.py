@@ -18,6 +18,7 @@ from alpimonitor_watchdog.metrics import Metrics
 from alpimonitor_watchdog.store import Outgoing, Store
 from alpimonitor_watchdog.web.server import WebServer
 from tests import views
+from tests.operators import operators
 
 CHROMIUM = Path("/usr/bin/chromium")
 PHONE = {"width": 390, "height": 844}
@@ -71,7 +72,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     notify = frozenset({Tag.NOTIFY})
     store = Store.open(tmp_path, views.AT, {"ops": notify, "pager": notify})
     metrics = Metrics(channels=["ops", "pager"], healers=["command"], version="1")
-    web = WebServer("127.0.0.1", 0, store=store, metrics=metrics, interval=1.0, clock=Clocks())
+    web = WebServer(
+        "127.0.0.1", 0, store=store, metrics=metrics, operators=operators(), interval=1.0, clock=Clocks()
+    )
     web.start()
     yield Site(web, store)
     web.stop()

@@ -6,11 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.benchmarks import detect, probe
-from tests.benchmarks.figures import Benchmark, document, table
+from tests.benchmarks import detect, mutants, probe
+from tests.benchmarks.figures import Benchmark, Unmeasurable, document, table
 
 BENCHMARKS: dict[str, Benchmark] = {
     "detect": Benchmark(detect.run, "DELETE committed → notification received, by polling"),
+    "mutants": Benchmark(
+        mutants.run, "each guarantee taken away: do the tests notice?", verdict=mutants.verdict, once=True
+    ),
     "probe": Benchmark(probe.run, "one look at 9 and at 1,000 tables, beside SELECT 1 and count(*)"),
 }
 
@@ -33,13 +36,22 @@ def main() -> int:
         parser.error("--runs: at least 2, a percentile needs several")
     if arguments.json is not None and not arguments.json.parent.is_dir():
         parser.error(f"--json: the folder {arguments.json.parent} does not exist")
-    rows = BENCHMARKS[arguments.name].run(
-        arguments.runs, lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    benchmark = BENCHMARKS[arguments.name]
+    if arguments.runs is not None and benchmark.once:
+        parser.error(f"--runs: {arguments.name} is done once")
+    try:
+        rows = benchmark.run(arguments.runs, lambda line: print(line, file=sys.stderr, flush=True))
+    except Unmeasurable as error:
+        print(error, file=sys.stderr)
+        return 1
     print(table(rows))
     if arguments.json is not None:
         arguments.json.write_text(document(arguments.name, rows))
-    return 0
+    if benchmark.verdict is None:
+        return 0
+    holds, sentence = benchmark.verdict(rows)
+    print(sentence)
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

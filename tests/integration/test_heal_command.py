@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 import tempfile
 import threading
@@ -11,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_watchdog.core.seen import HealSeen, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome
-from alpimonitor_watchdog.heal.child import Child, child_environment, redact
+from alpimonitor_watchdog.heal.child import Child, Ended, child_environment, redact
 from alpimonitor_watchdog.heal.command import Command, CommandHealer, PlanError, parse_plan
 from alpimonitor_watchdog.heal.worker import HealWorker
 
@@ -128,6 +131,42 @@ def test_stopping_ends_the_running_heal_and_it_counts_as_interrupted(tmp_path: P
     worker.stop(20)
     assert ended is not None
     assert ended.outcome is HealOutcome.INTERRUPTED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_all_that_a_heal_has_started_ends_with_a_sidecar_that_is_killed(tmp_path: Path) -> None:
+    """The program of a heal is mostly a wrapper: what it runs must not go on beside the next heal."""
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    code = "import os, signal, sys; print(os.getpid(), file=open(sys.argv[1], 'w')); signal.pause()"
+    wrapper = shlex.join(python(code, str(pids))) + "; true"
+    sidecar = """
+import os, sys
+from alpimonitor_watchdog.heal.child import Child
+Child(os.environ).run(["sh", "-c", sys.argv[1]], 60.0)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", sidecar, wrapper])
+    grandchild = int(pids.read_text())
+    killed.kill()
+    killed.wait()
+    wait_until("the end of what the wrapper runs", lambda: not alive(grandchild), deadline=20)
+
+
+def test_a_right_that_is_lost_ends_the_heal_and_the_next_may_run(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    child = Child(os.environ)
+    run = python("import signal, sys; open(sys.argv[1], 'w').close(); signal.pause()", str(started))
+    ended: list[Ended] = []
+    running = threading.Thread(target=lambda: ended.append(child.run(run, 60.0)))
+    running.start()
+    started.open().close()
+    child.forbid("the leader lock was lost")
+    running.join(20)
+    assert (ended[0].stopped, ended[0].detail) == (True, "ended: the leader lock was lost")
+    assert child.run(prints(EMPTY), 20.0).detail == "not started: the leader lock was lost"
+    child.allow()
+    assert child.run(prints(EMPTY), 20.0).ok
 
 
 def test_after_a_stop_nothing_starts() -> None:

@@ -19,11 +19,12 @@ from alpimonitor_watchdog.heal.worker import HealWorker
 from alpimonitor_watchdog.loop import Clock, Loop, Task, seconds_to_next
 from alpimonitor_watchdog.metrics import Metrics
 from alpimonitor_watchdog.store import Outgoing, Store, StoreFull
+from alpimonitor_watchdog.web.desk import Desk
 from alpimonitor_watchdog.web.view import View
-from tests.unit.episodes import EXPECTED, POLICY
+from tests.unit.episodes import EXPECTED, HERE, POLICY
 
 CHANNELS = {"everything": frozenset({Tag.NOTIFY}), "pager": frozenset({Tag.PAGE})}
-EXPECTATION = replace(EXPECTED, stations=None, health_watched=False)
+EXPECTATION = replace(EXPECTED, stations=None, health_watched=False, environment="test")
 
 
 class World:
@@ -43,7 +44,7 @@ class World:
     # the database
     def look(self) -> DatabaseSeen:
         tables = tuple(TableSeen(name, rows=count) for name, count in self.rows.items())
-        return DatabaseSeen(tables=tables, revision="0001", name="hydro")
+        return DatabaseSeen(tables=tables, revision="0001", name="hydro", identity=HERE)
 
     # the healer
     name = "command"
@@ -83,12 +84,15 @@ class Sidecar:
         self.world = world
         self.store = Store.open(world.folder, world.now, CHANNELS)
         self.worker = InTurn(world, lambda: None)
+        self.desk = Desk(lambda: None)
         self.loop = Loop(
             Task(EXPECTATION, POLICY, About("hydro", "http://page/", "seed"), ()),
             clock=Clock(lambda: world.now, lambda: world.monotonic),
             database=world,
             outside=None,
             worker=self.worker,
+            operators=self.desk,
+            leadership=None,
             store=self.store,
             metrics=Metrics(channels=CHANNELS, healers=["command"], version="0"),
             publish=world.views.append,
@@ -152,6 +156,7 @@ def test_an_episode_is_saved_told_and_healed_once(world: World, sidecar: Sidecar
 
 
 def test_a_healthy_minute_writes_nothing_and_the_next_once(world: World, sidecar: Sidecar) -> None:
+    sidecar.tick()  # at first contact the last good state is written down
     saved: list[datetime] = []
     original = sidecar.store.save
 
@@ -253,6 +258,19 @@ def test_with_a_full_disk_it_keeps_watching_and_telling_and_heals_nothing(
     sidecar.until(Phase.RESOLVED)
     assert len(world.healed) == 1
     assert world.views[-1].store_error == ""
+
+
+def test_heals_that_may_be_missing_from_the_budget_stop_healing_for_a_window(
+    world: World, sidecar: Sidecar
+) -> None:
+    sidecar.store.heals_unknown_since = world.now
+    world.wipe()
+    for _ in range(30):
+        refused = sidecar.tick().refusal
+    assert (refused, world.healed) == (Reason.NOT_RECORDABLE, [])
+    world.pass_time(POLICY.heal_window)
+    sidecar.until(Phase.RESOLVED)
+    assert len(world.healed) == 1
 
 
 def test_a_heal_whose_reservation_fails_is_not_started(world: World, sidecar: Sidecar) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -152,11 +152,65 @@ def test_it_sees_health_and_the_last_run_of_ingestion(api: Api, looking: Callabl
     assert seen.health == tuple(
         HealthSeen(f"{api.url}{path}", ok=True) for path in ("/health", "/stations", "/status")
     )
-    assert seen.ingestion == IngestionSeen(
+    assert seen.ingestion is not None
+    assert replace(seen.ingestion, success_age=None) == IngestionSeen(
         4,
         started_at=datetime(2026, 4, 21, 12, 0, 0, tzinfo=UTC),
         last_success_at=datetime(2026, 4, 21, 12, 0, 1, tzinfo=UTC),
     )
+    assert seen.deployment is None
+
+
+def test_it_sees_the_archive_and_the_deployment_that_the_api_serves(
+    api: Api, looking: Callable[..., OutsideProbe]
+) -> None:
+    last_run = {"status": "FAILURE", "stationsSeenCount": 0, "completedAt": "2026-04-21T12:10:00Z"}
+    ingestion = {
+        "lastRun": last_run,
+        "lastSuccessAt": "2026-04-21T12:00:00Z",
+        "archive": {"consecutiveFailures": 3, "lastError": "no space left on device"},
+    }
+    document = {"deployment": {"environment": "test", "id": "0b"}, "ingestion": ingestion}
+    headers = {"Date": "Tue, 21 Apr 2026 12:10:30 GMT"}
+
+    def speak(request: BaseHTTPRequestHandler) -> None:
+        request.send_response_only(200)  # which adds no date of its own
+        content = json.dumps(document).encode()
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    api.says["/status"] = speak
+    address = IngestionAddress(f"{api.url}/status", ("ingestion", "lastRun"))
+    seen = first_look(looking([], address, utc=lambda: datetime(2026, 4, 21, 13, 0, tzinfo=UTC)))
+    assert seen.deployment == "0b"
+    assert seen.ingestion is not None
+    assert (seen.ingestion.archive_failures, seen.ingestion.archive_error) == (3, "no space left on device")
+    assert seen.ingestion.success_age == 630.0
+
+    headers.clear()
+    own = looking([], address, utc=lambda: datetime(2026, 4, 21, 13, 0, tzinfo=UTC))
+    told = first_look(own).ingestion
+    assert told is not None
+    assert told.success_age == 3600.0
+    nobody = first_look(looking([], address)).ingestion
+    assert nobody is not None
+    assert nobody.success_age is None
+
+
+def test_an_api_without_its_database_serves_no_deployment(
+    api: Api, looking: Callable[..., OutsideProbe]
+) -> None:
+    api.says["/status"] = answer(503, {"deployment": {"id": "0b"}, "ingestion": {"lastRun": None}})
+    seen = first_look(looking([], IngestionAddress(f"{api.url}/status", ("ingestion", "lastRun"))))
+    assert (seen.deployment, seen.ingestion, only(seen).ok) == (None, None, False)
+
+
+def test_the_deployment_is_told_before_the_first_run(api: Api, looking: Callable[..., OutsideProbe]) -> None:
+    api.says["/status"] = answer(200, {"deployment": {"id": "0b"}, "ingestion": {"lastRun": None}})
+    seen = first_look(looking([], IngestionAddress(f"{api.url}/status", ("ingestion", "lastRun"))))
+    assert (seen.deployment, seen.ingestion, only(seen).ok) == ("0b", None, True)
 
 
 def test_an_emptied_context_is_told_from_an_unhealthy_api(
@@ -304,10 +358,34 @@ def test_the_last_run_of_ingestion_can_be_asked_of_the_database(
     assert look().ingestion == IngestionSeen(4, datetime(2026, 4, 21, 12, 0, tzinfo=UTC), None)
 
 
+def test_an_ingestion_query_may_name_its_columns(
+    empty_database: str, looking: Callable[..., OutsideProbe]
+) -> None:
+    def asked(query: str) -> IngestionSeen:
+        seen = first_look(looking([], IngestionQuery(empty_database, query, application_name="asking")))
+        assert seen.ingestion is not None, only(seen).detail
+        assert seen.deployment is None
+        return seen.ingestion
+
+    assert asked("SELECT 4 AS stations_seen") == IngestionSeen(4)
+    told = asked(
+        "SELECT 2 AS archive_failures, 'no space' AS archive_error, 4 AS stations_seen,"
+        " now() - interval '90 s' AS last_success_at"
+    )
+    assert (told.stations_seen, told.archive_failures, told.archive_error) == (4, 2, "no space")
+    assert told.success_age is not None
+    assert 90 <= told.success_age < 90 + 20 * BUSY  # by the database's clock, whatever the machine's says
+    ahead = asked("SELECT 4 AS stations_seen, now() + interval '1 h' AS last_success_at")
+    assert ahead.success_age == 0.0
+    for odd in ("-1", "'3'", "2.0", "true", "9999999999999", "NULL"):
+        assert asked(f"SELECT 4 AS stations_seen, {odd} AS archive_failures") == IngestionSeen(4)
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
         ("SELECT 1", "a row of 1 columns"),
+        ("SELECT 4 AS stations_seen, now() AS began_at", "a column began_at; known are stations_seen, "),
         ("SELECT 'four', now(), now()", 'the number of stations seen is "four"'),
         ("SELECT 4, now()::timestamp, now()", "a time is not of the type timestamptz"),
         ("SELECT 4, 'infinity'::timestamptz, now()", "timestamp too large"),

@@ -240,7 +240,7 @@ def test_an_unusable_log_level_is_named(database: str) -> None:
     ("sent", "code", "outcomes"),
     [
         (signal.SIGINT, 130, [("failed", "interrupted; nothing was written")]),
-        (signal.SIGTERM, -signal.SIGTERM, []),
+        (signal.SIGTERM, 130, [("failed", "interrupted; nothing was written")]),
         (signal.SIGKILL, -signal.SIGKILL, []),
     ],
     ids=["interrupt", "terminate", "kill"],

@@ -12,12 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from alpimonitor_watchdog.core.brakes import Hold
 from alpimonitor_watchdog.core.messages import Message
 from alpimonitor_watchdog.core.words import Kind, Tag
 from alpimonitor_watchdog.metrics import Metrics
 from alpimonitor_watchdog.store import Outgoing, Store
 from alpimonitor_watchdog.web.server import PortTaken, WebServer
 from tests import views
+from tests.operators import operators
 
 
 @dataclass
@@ -46,7 +48,9 @@ class Site:
 
 
 def server(store: Store, metrics: Metrics, clocks: Clocks, port: int = 0) -> WebServer:
-    return WebServer("127.0.0.1", port, store=store, metrics=metrics, interval=1.0, clock=clocks)
+    return WebServer(
+        "127.0.0.1", port, store=store, metrics=metrics, operators=operators(), interval=1.0, clock=clocks
+    )
 
 
 @pytest.fixture
@@ -174,6 +178,48 @@ def test_the_page_answers_in_every_phase(site: Site) -> None:
             assert "sesame" not in answer.text, name
 
 
+def test_who_holds_or_pauses_healing_is_shown_with_the_command_that_ends_it(site: Site) -> None:
+    open_an_incident(site)
+    text = site.get("/").text
+    assert 'alpimonitor watchdog hold --reason "…"' in text
+    assert 'alpimonitor watchdog heal --now --reason "…"' in text
+    assert 'alpimonitor watchdog accept --reason "…"' in text
+    assert "alpimonitor watchdog resume" not in text
+    assert "<button" not in text
+    assert "<form" not in text
+    site.web.publish(views.BRAKED)
+    text = site.get("/").text
+    assert "by anna@ops1 since 2026-04-21 12:10:00 UTC: looking first" in text
+    assert "by ben@ops2 until 2026-04-21 13:10:00 UTC: loading by hand" in text
+    assert "until 2026-04-21 14:10:00 UTC: new disks" in text
+    assert "anna@ops1 is on it since 2026-04-21 12:10:00 UTC." in text
+    assert "alpimonitor watchdog resume" in text
+    state = site.get("/api/state").json()
+    assert state["healing"]["hold"] == {
+        "at": "2026-04-21T12:10:00.000Z",
+        "by": "anna@ops1",
+        "reason": "looking first",
+    }
+    assert state["healing"]["pause"]["until"] == "2026-04-21T13:10:00.000Z"
+    assert state["healing"]["maintenance"] == {"until": "2026-04-21T14:10:00.000Z", "reason": "new disks"}
+    assert state["incident"]["acknowledged"] == {"at": "2026-04-21T12:10:00.000Z", "by": "anna@ops1"}
+
+
+def test_a_pause_that_is_over_is_not_shown(site: Site) -> None:
+    over = replace(views.BRAKED, at=views.AT + timedelta(hours=2), lived=views.BRAKED.lived + 7200.0)
+    site.web.publish(over)
+    healing = site.get("/api/state").json()["healing"]
+    assert (healing["pause"], healing["maintenance"]) == (None, None)
+    assert healing["hold"] is not None
+
+
+def test_the_commands_belong_to_the_open_incident(site: Site) -> None:
+    open_an_incident(site)
+    site.store.save(views.RESOLVING, views.AT + timedelta(seconds=20))
+    site.web.publish(views.RESOLVED)
+    assert "alpimonitor watchdog hold" not in site.get("/").text
+
+
 def test_what_comes_from_outside_is_escaped(site: Site) -> None:
     open_an_incident(site, title="<script>alert(1)</script>")
     site.web.publish(replace(views.OPEN, database="<img src=x onerror=alert(2)>", warnings=("<b>loud</b>",)))
@@ -181,6 +227,9 @@ def test_what_comes_from_outside_is_escaped(site: Site) -> None:
     assert "<script>alert" not in text
     assert "<img" not in text
     assert "<b>loud" not in text
+    loud = replace(views.BRAKED.state, hold=Hold("<i>anna</i>", "<i>why</i>", views.AT))
+    site.web.publish(replace(views.BRAKED, state=loud))
+    assert "<i>" not in site.get("/").text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
 
 

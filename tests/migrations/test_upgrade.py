@@ -29,6 +29,7 @@ from alpimonitor_cli.migrate import (
     upgrade,
 )
 from alpimonitor_rehearsal.postgres import running_postgres
+from alpimonitor_watchdog.leadership.ledger import LEDGER_SQL
 from tests.databases import PostgresForTests, name_of, url_of
 
 LOCK = "SELECT pg_advisory_lock(hashtextextended('alpimonitor:migration', 0))"
@@ -228,6 +229,28 @@ def test_an_unreachable_database_is_reported_without_its_password(postgres_serve
         upgrade(url_of(postgres_server, "no_such_database"), environment="test")
     password = psycopg.conninfo.conninfo_to_dict(postgres_server.admin_url).get("password")
     assert str(password) not in str(raised.value)
+
+
+def test_a_database_of_the_first_release_gets_the_ledger_of_heals(
+    empty_database: str, tmp_path: Path
+) -> None:
+    first = Path(shutil.copytree(migrations_folder(), tmp_path / "migrations"))
+    for newer in set((first / "versions").glob("0*.py")) - set((first / "versions").glob("0001_*.py")):
+        newer.unlink()
+    assert upgrade(empty_database, environment="test", migrations=first).after == "0001"
+    assert upgrade(empty_database, environment="test") == Migrated("0001", head(), "test")
+    assert scalar(empty_database, "SELECT count(*) FROM alpimonitor_watchdog.heal_attempt") == 0
+
+
+def test_a_ledger_that_is_there_already_is_kept(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(LEDGER_SQL.read_text(encoding="utf-8"))  # type: ignore[call-overload]
+        connection.execute(
+            "INSERT INTO alpimonitor_watchdog.heal_attempt (id, incident, healer, sidecar)"
+            " VALUES ('h1@a', 'incident-1', 'command', 'a')"
+        )
+    assert upgrade(empty_database, environment="test").after == head()
+    assert scalar(empty_database, "SELECT id FROM alpimonitor_watchdog.heal_attempt") == "h1@a"
 
 
 def test_revisions_import_nothing_of_ours() -> None:

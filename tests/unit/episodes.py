@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from alpimonitor_watchdog.core.acts import Act, ActKind, Answer
 from alpimonitor_watchdog.core.decide import decide
 from alpimonitor_watchdog.core.model import (
     Decision,
@@ -18,12 +21,15 @@ from alpimonitor_watchdog.core.model import (
     StartHeal,
     State,
 )
+from alpimonitor_watchdog.core.passing import resumed
 from alpimonitor_watchdog.core.seen import (
     DatabaseSeen,
     Expectation,
     HealSeen,
     HealthSeen,
+    Identity,
     IngestionSeen,
+    LeaderSeen,
     Observation,
     OutsideSeen,
     PlanSeen,
@@ -47,7 +53,9 @@ EXPECTED = Expectation(
     ingestion_interval=600.0,
     health_watched=True,
 )
+HERE = Identity(system="7012345678901234567", database_oid=16384, deployment="d-1", environment="test")
 POLICY = Policy(confirm_for=10.0, confirm_probes=3)
+STATE = TypeAdapter(State)  # the form in which a state is saved
 
 
 @dataclass
@@ -63,13 +71,19 @@ class Episode:
     health_ok: bool = True
     looks_outside: bool = True
     outside_age: float = 0.0
-    database: DatabaseSeen = field(default_factory=lambda: DatabaseSeen(revision="0001", name="hydro"))
+    database: DatabaseSeen = field(
+        default_factory=lambda: DatabaseSeen(revision="0001", name="hydro", identity=HERE)
+    )
     plan: PlanSeen = field(default_factory=lambda: PlanSeen(inserts=(("station", 7), ("sensor", 14))))
     heal_outcome: HealOutcome | None = HealOutcome.SUCCEEDED
     heal_puts_back: bool = True
     ingests_after: bool = True
     at: datetime = START
     recordable: bool = True
+    content: dict[str, str] = field(default_factory=dict)  # hashes of rows, by table
+    served: str | None = None  # the deployment that the API says it serves
+    leader: LeaderSeen | None = None
+    acts: list[Act] = field(default_factory=list)  # said, and not heard yet
     decisions: list[Decision] = field(default_factory=list)
     told: list[Notify] = field(default_factory=list)
     heals_started: list[float] = field(default_factory=list)
@@ -90,7 +104,8 @@ class Episode:
     def observation(self, elapsed: float) -> Observation:
         database = self.database
         if database.unseen is None:
-            database = replace(database, tables=tuple(_table(n, r) for n, r in self.rows.items()))
+            tables = (replace(_table(n, r), content=self.content.get(n)) for n, r in self.rows.items())
+            database = replace(database, tables=tuple(tables))
         return Observation(
             at=self.at,
             elapsed=elapsed,
@@ -99,12 +114,15 @@ class Episode:
                 age=self.outside_age,
                 health=(HealthSeen("http://api/health", self.health_ok, "" if self.health_ok else "503"),),
                 ingestion=IngestionSeen(self.stations_seen, self.ingestion_started),
+                deployment=self.served,
             )
             if self.looks_outside
             else None,
             plan=self._plan,
             heal=self._heal,
             recordable=self.recordable,
+            leader=self.leader,
+            acts=tuple(self.acts),
         )
 
     def tick(self, elapsed: float = 1.0) -> Decision:
@@ -112,6 +130,7 @@ class Episode:
         self.at += timedelta(seconds=elapsed)
         seen = self.observation(elapsed)
         self._plan = self._heal = None
+        self.acts.clear()
         decision = decide(self.state, seen, self.expected, self.policy)
         self.state = decision.state
         self.decisions.append(decision)
@@ -130,6 +149,17 @@ class Episode:
                 case RunAfter() if self.ingests_after:
                     self.ingestion_started = self.at
         return decision
+
+    def say(self, kind: ActKind, until: datetime | None = None, *, elapsed: float = 1.0) -> Answer:
+        """What an operator says, heard at the next look, `elapsed` seconds on: the answer."""
+        self.acts.append(Act(f"a{len(self.decisions)}", kind, f"{kind} it", "anna@ops1", until))
+        (answer,) = self.tick(elapsed).answers
+        return answer
+
+    def restart(self) -> None:
+        """The process ends and another begins with what was saved: as store and loop do it."""
+        self.state = resumed(STATE.validate_json(STATE.dump_json(self.state)))
+        self._plan = None
 
     def run(self, seconds: int) -> Episode:
         for _ in range(seconds):

@@ -12,7 +12,7 @@ from alpimonitor_watchdog.core import model
 from alpimonitor_watchdog.core.model import TRANSITIONS
 from alpimonitor_watchdog.core.seen import DatabaseSeen, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag, Unseen
-from tests.unit.episodes import EXPECTED, Episode, episode
+from tests.unit.episodes import EXPECTED, HERE, Episode, episode
 
 
 def test_a_healthy_world_stays_healthy_and_says_nothing() -> None:
@@ -138,7 +138,8 @@ def test_below_the_floor_is_shrunk_and_at_the_floor_is_not() -> None:
     world = episode()
     world.wipe(sensor=10)
     world.run(5)
-    assert world.path() == []
+    assert world.path() == [(Phase.SUSPECTED, Reason.SYMPTOM_SEEN)]
+    assert [finding.symptom for finding in world.decisions[-1].findings.found] == [Symptom.CONTEXT_CHANGED]
     world.wipe(sensor=9)
     world.until(Phase.OPEN)
     assert world.state.incident is not None
@@ -201,18 +202,18 @@ def test_a_failed_plan_is_asked_for_again_and_then_heals() -> None:
 def test_the_change_lock_makes_a_heal_wait_without_telling_anybody() -> None:
     world = episode()
     world.wipe()
-    world.database = DatabaseSeen(revision="0001", change_held_by=4711)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, change_held_by=4711)
     world.run(30)
     assert world.heals_started == []
     assert world.kinds() == [Kind.OPENED]
-    world.database = DatabaseSeen(revision="0001")
+    world.database = DatabaseSeen(revision="0001", identity=HERE)
     world.until(Phase.RESOLVED)
 
 
 def test_a_change_lock_that_is_held_for_long_is_told() -> None:
     world = episode()
     world.wipe()
-    world.database = DatabaseSeen(revision="0001", change_held_by=4711)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, change_held_by=4711)
     world.run(90)
     paged = [notify for notify in world.told if Tag.PAGE in notify.tags]
     assert [(notify.kind, notify.reason) for notify in paged] == [(Kind.OPENED, Reason.NOT_RESTORED_IN_TIME)]
@@ -222,10 +223,10 @@ def test_a_change_lock_that_is_held_for_long_is_told() -> None:
 @pytest.mark.parametrize(
     ("database", "reason"),
     [
-        (DatabaseSeen(revision="0001", in_recovery=True), Reason.IN_RECOVERY),
-        (DatabaseSeen(revision="0001", read_only=True), Reason.READ_ONLY),
-        (DatabaseSeen(revision="0001", subscribed=("station",)), Reason.SUBSCRIBED),
-        (DatabaseSeen(revision="0000"), Reason.REVISION_NOT_ALLOWED),
+        (DatabaseSeen(revision="0001", identity=HERE, in_recovery=True), Reason.IN_RECOVERY),
+        (DatabaseSeen(revision="0001", identity=HERE, read_only=True), Reason.READ_ONLY),
+        (DatabaseSeen(revision="0001", identity=HERE, subscribed=("station",)), Reason.SUBSCRIBED),
+        (DatabaseSeen(revision="0000", identity=HERE), Reason.REVISION_NOT_ALLOWED),
     ],
 )
 def test_a_database_that_must_not_be_written_is_refused(database: DatabaseSeen, reason: Reason) -> None:
@@ -351,9 +352,9 @@ def test_what_is_not_restored_for_long_escalates_and_is_repeated() -> None:
 def test_an_escalated_incident_heals_when_its_guard_rails_hold_at_last() -> None:
     world = episode()
     world.wipe()
-    world.database = DatabaseSeen(revision="0001", read_only=True)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, read_only=True)
     world.until(Phase.ESCALATED, within=1000)
-    world.database = DatabaseSeen(revision="0001")
+    world.database = DatabaseSeen(revision="0001", identity=HERE)
     world.until(Phase.RESOLVED)
     assert len(world.heals_started) == 1
 

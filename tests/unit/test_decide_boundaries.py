@@ -12,7 +12,7 @@ from alpimonitor_watchdog.core.model import Incident, Policy, State, Streak
 from alpimonitor_watchdog.core.seen import DatabaseSeen, Findings, PlanSeen
 from alpimonitor_watchdog.core.step import Step
 from alpimonitor_watchdog.core.words import Kind, Phase, Reason, Symptom, Tag, Unseen
-from tests.unit.episodes import EXPECTED, START, Episode, episode
+from tests.unit.episodes import EXPECTED, HERE, START, Episode, episode
 
 POLICY = Policy()
 INCIDENT = Incident("one", START, 0.0, (Symptom.INGESTION_BLIND,))
@@ -23,7 +23,7 @@ def unreachable(world: Episode) -> None:
 
 
 def migrated(world: Episode) -> None:
-    world.database = DatabaseSeen(revision="0009")
+    world.database = DatabaseSeen(revision="0009", identity=HERE)
 
 
 def blind(world: Episode) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from alpimonitor_watchdog.core.seen import DatabaseSeen, HealSeen, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag, Unseen
-from tests.unit.episodes import episode
+from tests.unit.episodes import HERE, episode
 
 
 def test_an_api_that_is_down_after_a_heal_is_no_failed_heal() -> None:
@@ -71,7 +71,7 @@ def test_a_refusal_is_not_told_before_the_loss_is_proven() -> None:
 
 def test_tables_that_are_recreated_under_the_change_lock_page_nobody() -> None:
     world = episode()
-    world.database = DatabaseSeen(revision="0001", change_held_by=4711)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, change_held_by=4711)
     world.wipe(station=None, sensor=None)
     world.run(30)
     world.restore()

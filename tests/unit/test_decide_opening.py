@@ -148,7 +148,7 @@ def test_a_repeat_is_told_once_as_such() -> None:
             {"sensor": 4},
             (Symptom.CONTEXT_SHRUNK,),
             (Loss("sensor", 4, 14),),
-            "below the floor: sensor",
+            "fewer rows than there have to be: sensor",
             id="another row",
         ),
         pytest.param(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from alpimonitor_watchdog.core.decide import advance
 from alpimonitor_watchdog.core.model import HealRecord, Incident, Policy, State, Streak
+from alpimonitor_watchdog.core.passing import advance
 from alpimonitor_watchdog.core.seen import DatabaseSeen, Finding, Findings, Observation
 from alpimonitor_watchdog.core.words import CONTEXT_LOSS, Phase, Symptom
-from tests.unit.episodes import START
+from tests.unit.episodes import EXPECTED, START
 
 EMPTY = Finding(Symptom.CONTEXT_EMPTY, "empty")
 BLIND = Finding(Symptom.INGESTION_BLIND, "blind")
@@ -22,7 +22,7 @@ LIVED = 10_000.0
 
 
 def passed(state: State, findings: Findings, elapsed: float = 1.0) -> State:
-    return advance(state, Observation(START, elapsed, DatabaseSeen()), findings, POLICY)
+    return advance(state, Observation(START, elapsed, DatabaseSeen()), findings, EXPECTED, POLICY)
 
 
 def with_streak(**changes: Any) -> State:
@@ -37,9 +37,9 @@ def test_a_first_sighting_has_lasted_no_time() -> None:
 
 
 def test_each_further_sighting_adds_a_probe_and_the_time_since_the_one_before() -> None:
-    assert passed(with_streak(), Findings((EMPTY,)), elapsed=2.0) == replace(
-        with_streak(probes=5, lasted=7.0), lived=2.0
-    )
+    before = replace(with_streak(), episode=1)
+    after = passed(before, Findings((EMPTY,)), elapsed=2.0)
+    assert after == replace(before, streaks=with_streak(probes=5, lasted=7.0).streaks, lived=2.0)
 
 
 def test_a_streak_stands_still_while_it_is_out_of_sight_and_goes_on_afterwards() -> None:

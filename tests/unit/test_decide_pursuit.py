@@ -243,26 +243,40 @@ def test_tables_out_of_sight_without_a_loss_before_are_no_refused_heal() -> None
 # ---- an incident ends by itself, or is handed to a person -------------------------------------------------
 
 
-def test_it_takes_two_clear_probes_to_end_what_cleared_by_itself() -> None:
-    world = wiped()
+def test_what_cleared_by_itself_is_over_when_it_has_stayed_clear_to_the_second() -> None:
+    world = wiped(clear_for=30.0)
     world.run(4)
     world.restore()
-    assert world.tick().state.phase is Phase.OPEN
+    world.tick()
+    world.tick(elapsed=29.0)
+    assert world.state.phase is Phase.OPEN
     incident = world.incident
     decision = world.tick()
     assert decision.state.phase is Phase.RESOLVED
-    assert decision.incident == incident
+    assert decision.incident == replace(incident, told=(Kind.OPENED, Kind.RESOLVED))
     assert decision.state.incident is None
     assert decision.state.plan is None
     assert told(world, Kind.RESOLVED).reason is Reason.SYMPTOMS_CLEARED
 
 
+def test_it_takes_two_clear_probes_however_long_ago_the_one_before() -> None:
+    world = wiped(clear_for=0.0)
+    world.run(4)
+    world.restore()
+    world.tick(elapsed=3600.0)
+    assert world.state.phase is Phase.OPEN
+    world.tick(elapsed=0.0)
+    assert world.path()[-1] == (Phase.RESOLVED, Reason.SYMPTOMS_CLEARED)
+
+
 def test_a_loss_that_clears_is_over_though_nothing_is_seen_outside() -> None:
-    world = wiped()
+    world = wiped(clear_for=30.0)
     world.run(4)
     world.looks_outside = False
     world.restore()
-    world.run(2)
+    world.run(30)
+    assert world.state.phase is Phase.OPEN
+    world.tick()
     assert world.path()[-1] == (Phase.RESOLVED, Reason.SYMPTOMS_CLEARED)
 
 
@@ -305,6 +319,6 @@ def test_an_escalated_incident_that_clears_is_over_and_the_paged_hear_it() -> No
     world = wiped(confirm_for=90_000.0)
     world.until(Phase.ESCALATED, within=1000)
     world.restore()
-    world.run(2)
+    world.run(31)
     assert world.state.phase is Phase.RESOLVED
     assert told(world, Kind.RESOLVED).tags == BOTH

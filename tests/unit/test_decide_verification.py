@@ -11,7 +11,7 @@ import pytest
 from alpimonitor_watchdog.core.model import Notify
 from alpimonitor_watchdog.core.seen import DatabaseSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Symptom, Unseen
-from tests.unit.episodes import BOTH, EXPECTED, NOTIFY, START, Episode, last, wiped
+from tests.unit.episodes import BOTH, EXPECTED, HERE, NOTIFY, START, Episode, last, wiped
 
 
 def healing(**changes: Any) -> Episode:
@@ -130,7 +130,7 @@ def test_what_is_lost_again_while_verifying_begins_anew_within_the_incident() ->
     world.wipe(sensor=3)
     world.run(2)
     again = world.incident
-    assert world.decisions[-1].transitions[0].detail == "below the floor: sensor"
+    assert world.decisions[-1].transitions[0].detail == "fewer rows than there have to be: sensor"
     assert again.id == first.id
     assert [(loss.table, loss.rows) for loss in again.losses] == [("sensor", 3)]
     assert (again.restored_at, again.restored_lived, again.proof_since) == (None, None, None)
@@ -138,7 +138,9 @@ def test_what_is_lost_again_while_verifying_begins_anew_within_the_incident() ->
     assert again.repeated
     assert again.pages
     worse = [notify for notify in world.told if notify.kind is Kind.WORSENED]
-    assert worse == [Notify(Kind.WORSENED, BOTH, Reason.LOST_AGAIN, "below the floor: sensor")]
+    assert worse == [
+        Notify(Kind.WORSENED, BOTH, Reason.LOST_AGAIN, "fewer rows than there have to be: sensor")
+    ]
     assert world.state.planned_for == again.losses
     assert world.state.planning
 
@@ -146,11 +148,11 @@ def test_what_is_lost_again_while_verifying_begins_anew_within_the_incident() ->
 def test_a_refusal_is_told_anew_when_the_context_is_lost_again() -> None:
     world = wiped(ingests_after=False)
     healthy = world.database
-    world.database = DatabaseSeen(revision="0001", read_only=True)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, read_only=True)
     world.run(20)
     world.database = healthy
     world.until(Phase.VERIFYING)
-    world.database = DatabaseSeen(revision="0001", read_only=True)
+    world.database = DatabaseSeen(revision="0001", identity=HERE, read_only=True)
     world.wipe()
     world.run(20)
     assert world.kinds().count(Kind.HEAL_REFUSED) == 2

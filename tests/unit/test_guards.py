@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from alpimonitor_watchdog.core import guards
+from alpimonitor_watchdog.core.brakes import Hold, Pause, Window
+from alpimonitor_watchdog.core.good import LastGood, TableGood
 from alpimonitor_watchdog.core.guards import GUARDS, Case, obstacle, refusal
 from alpimonitor_watchdog.core.model import Policy, State, Streak
 from alpimonitor_watchdog.core.seen import (
@@ -16,6 +19,8 @@ from alpimonitor_watchdog.core.seen import (
     Expectation,
     Finding,
     Findings,
+    Identity,
+    LeaderSeen,
     Loss,
     Observation,
     PlanSeen,
@@ -35,10 +40,19 @@ def streak(symptom: Symptom = Symptom.CONTEXT_EMPTY, probes: int = 3, lasted: fl
     return Streak(symptom, NOW, probes, lasted)
 
 
+HERE = Identity(system="7", database_oid=5, deployment="d-1", environment="production")
+WHOLE = (TableGood("station", 7), TableGood("sensor", 14))
 # A loss that every guard rail lets a heal put right.
-DATABASE = DatabaseSeen(tables=(STATION, SENSOR, MEASUREMENT), revision="0002")
-STATE = State(streaks=(streak(),), plan=PlanSeen(inserts=(("station", 7),)))
-POLICY = Policy(confirm_for=10.0, confirm_probes=3)
+DATABASE = DatabaseSeen(tables=(STATION, SENSOR, MEASUREMENT), revision="0002", identity=HERE)
+STATE = State(
+    lived=100.0,
+    streaks=(streak(),),
+    plan=PlanSeen(inserts=(("station", 7),)),
+    good=LastGood(NOW, HERE, WHOLE),
+    losses=LOST.losses,
+    losses_lived=95.0,
+)
+POLICY = Policy(confirm_for=10.0, confirm_probes=3, quiet_for=5.0)
 EXPECTED = Expectation(
     tables=(
         TableExpected("station", context=True, floor=7, expected=7),
@@ -56,19 +70,37 @@ def case(
     findings: Findings = LOST,
     recordable: bool = True,
     revisions: frozenset[str] = EXPECTED.revisions,
+    environment: str | None = None,
+    maintenance: tuple[Window, ...] = (),
+    leader: LeaderSeen | None = None,
     database: DatabaseSeen | None = None,
     state: State = STATE,
     **seen: Any,
 ) -> Case:
     """The loss above but for what is named; `seen` are fields of the database."""
-    looked = Observation(NOW, 1.0, database or replace(DATABASE, **seen), recordable=recordable)
-    policy = replace(POLICY, mode=mode, healer=healer)
-    return Case(state, looked, findings, replace(EXPECTED, revisions=revisions), policy)
+    looked = Observation(
+        NOW, 1.0, database or replace(DATABASE, **seen), recordable=recordable, leader=leader
+    )
+    policy = replace(POLICY, mode=mode, healer=healer, maintenance=maintenance)
+    expected = replace(EXPECTED, revisions=revisions, environment=environment)
+    return Case(state, looked, findings, expected, policy)
 
 
 def having(**changes: Any) -> Case:
     """The loss above in another state."""
     return case(state=replace(STATE, **changes))
+
+
+SECOND, NONE = timedelta(seconds=1), timedelta(0)
+HOLD = Hold("anna", "I look first", NOW)
+
+
+def pause(left: timedelta, until_lived: float) -> Pause:
+    return Pause("anna", "planned", NOW + left, until_lived)
+
+
+def window(start: timedelta, end: timedelta) -> Window:
+    return Window("upgrade", NOW + start, NOW + end)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +112,26 @@ def having(**changes: Any) -> Case:
         pytest.param(case(mode=Mode.OFF, healer=None), Reason.HEALING_OFF, id="off explains more"),
         pytest.param(case(mode=Mode.DRY_RUN), None, id="a dry run goes on deciding"),
         pytest.param(case(mode=Mode.DRY_RUN, healer=None), Reason.NO_HEALER, id="a dry run needs a healer"),
+        pytest.param(having(hold=HOLD), Reason.HELD, id="an operator holds it"),
+        pytest.param(having(pause=pause(SECOND, 101.0)), Reason.PAUSED, id="an operator pauses it"),
+        pytest.param(having(pause=pause(-SECOND, 101.0)), Reason.PAUSED, id="until it was watched as long"),
+        pytest.param(having(pause=pause(SECOND, 99.0)), Reason.PAUSED, id="until the clock says so, too"),
+        pytest.param(having(pause=pause(NONE, 100.0)), None, id="a pause that is over to the second"),
+        pytest.param(case(maintenance=(window(-SECOND, SECOND),)), Reason.MAINTENANCE, id="planned work"),
+        pytest.param(case(maintenance=(window(NONE, SECOND),)), Reason.MAINTENANCE, id="it begins"),
+        pytest.param(case(maintenance=(window(-SECOND, NONE),)), None, id="it has just ended"),
+        pytest.param(case(maintenance=(window(SECOND, 2 * SECOND),)), None, id="it is to come"),
+        pytest.param(
+            case(maintenance=(window(-2 * SECOND, -SECOND), window(-SECOND, SECOND))),
+            Reason.MAINTENANCE,
+            id="one of two windows",
+        ),
+        pytest.param(
+            case(mode=Mode.OFF, state=replace(STATE, hold=HOLD)), Reason.HEALING_OFF, id="off outlasts a hold"
+        ),
+        pytest.param(
+            having(hold=HOLD, pause=pause(SECOND, 101.0)), Reason.HELD, id="a hold outlasts a pause"
+        ),
     ],
 )
 def test_a_heal_has_to_be_enabled(looked_at: Case, reason: Reason | None) -> None:
@@ -248,6 +300,102 @@ def test_the_loss_has_to_be_proven(looked_at: Case, reason: Reason | None) -> No
     assert guards.proven(looked_at) is reason
 
 
+def test_only_the_leader_heals() -> None:
+    assert guards.leads(case()) is None
+    assert guards.leads(case(leader=LeaderSeen(True))) is None
+    assert guards.leads(case(leader=LeaderSeen(False))) is Reason.NOT_LEADING
+    assert guards.leads(case(leader=LeaderSeen(False, other=4711))) is Reason.NOT_LEADING
+
+
+ELSEWHERE = Findings((*LOST.found, Finding(Symptom.IDENTITY_CHANGED, "another database")))
+NEVER_WHOLE = replace(STATE, good=None)
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "reason"),
+    [
+        pytest.param(case(), None, id="that of the last good state"),
+        pytest.param(case(findings=ELSEWHERE), Reason.OTHER_DATABASE, id="another one"),
+        pytest.param(case(identity=None), Reason.NOT_VISIBLE, id="nobody knows which"),
+        pytest.param(case(state=NEVER_WHOLE), Reason.NOT_ADOPTED, id="never seen whole"),
+        pytest.param(
+            case(state=NEVER_WHOLE, environment="production"), None, id="never seen whole, but it says so"
+        ),
+        pytest.param(
+            case(state=NEVER_WHOLE, environment="staging"), Reason.NOT_ADOPTED, id="it says another thing"
+        ),
+        pytest.param(
+            case(state=NEVER_WHOLE, environment="production", identity=Identity(system="7")),
+            Reason.NOT_ADOPTED,
+            id="it says nothing",
+        ),
+        pytest.param(
+            case(state=NEVER_WHOLE, identity=Identity(system="7")),
+            Reason.NOT_ADOPTED,
+            id="nothing is declared, and nothing said",
+        ),
+        pytest.param(
+            case(state=replace(STATE, good=LastGood(NOW, HERE))), None, id="adopted, and never seen whole"
+        ),
+        pytest.param(
+            case(state=replace(STATE, good=LastGood(NOW, None, WHOLE))),
+            Reason.NOT_ADOPTED,
+            id="last good nobody knows where",
+        ),
+        pytest.param(
+            case(findings=ELSEWHERE, environment="production"),
+            Reason.OTHER_DATABASE,
+            id="another one that bears the right name",
+        ),
+    ],
+)
+def test_it_has_to_be_the_same_database(looked_at: Case, reason: Reason | None) -> None:
+    assert guards.same_database(looked_at) is reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked", "reason"),
+    [
+        pytest.param(95.0, None, None, id="just long enough"),
+        pytest.param(95.1, None, Reason.NOT_QUIET, id="not quite"),
+        pytest.param(100.0, None, Reason.NOT_QUIET, id="just now"),
+        pytest.param(100.0, 100.0, None, id="just now, but an operator asks for the heal"),
+    ],
+)
+def test_whoever_deletes_has_to_have_stopped(
+    changed: float, asked: float | None, reason: Reason | None
+) -> None:
+    assert guards.quiet(having(losses_lived=changed, asked_lived=asked)) is reason
+
+
+def accepted(*names: str, inserts: tuple[tuple[str, int], ...] = (("station", 7), ("sensor", 14))) -> Case:
+    """An operator accepted these tables as they are, and the plan inserts."""
+    tables = tuple(replace(table, rows=1, accepted=table.name in names) for table in WHOLE)
+    return having(good=LastGood(NOW, HERE, tables), plan=PlanSeen(inserts=inserts))
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "reason"),
+    [
+        pytest.param(accepted(), None, id="nothing was accepted"),
+        pytest.param(accepted("sensor"), Reason.LOSS_ACCEPTED, id="it puts back what was accepted as gone"),
+        pytest.param(accepted("sensor", inserts=(("station", 7),)), None, id="it leaves that alone"),
+        pytest.param(
+            accepted("sensor", inserts=(("station", 7), ("sensor", 0))), None, id="it names it for no row"
+        ),
+        pytest.param(
+            accepted("sensor", inserts=(('public."sensor"', 1),)),
+            Reason.LOSS_ACCEPTED,
+            id="in another spelling",
+        ),
+        pytest.param(having(good=None), None, id="nothing was ever good"),
+        pytest.param(having(plan=None), None, id="there is no plan yet"),
+    ],
+)
+def test_what_was_accepted_as_gone_is_not_put_back(looked_at: Case, reason: Reason | None) -> None:
+    assert guards.unintended(looked_at) is reason
+
+
 def test_nobody_else_may_be_changing_the_database() -> None:
     assert guards.alone(case()) is None
     assert guards.alone(case(change_held_by=4711)) is Reason.CHANGE_IN_PROGRESS
@@ -279,17 +427,55 @@ def test_a_dry_run_ends_before_the_heal() -> None:
     assert guards.not_dry_run(case(mode=Mode.DRY_RUN)) is Reason.DRY_RUN
 
 
+@pytest.mark.parametrize(
+    ("streaks", "reason"),
+    [
+        pytest.param((streak(lasted=0.0),), None, id="however short"),
+        pytest.param((streak(probes=2),), Reason.NOT_PROVEN_YET, id="but not with a probe too few"),
+        pytest.param((), Reason.NOT_PROVEN_YET, id="and not without any"),
+    ],
+)
+def test_a_heal_that_an_operator_asks_for_needs_its_probes_but_not_their_time(
+    streaks: tuple[Streak, ...], reason: Reason | None
+) -> None:
+    assert guards.proven(having(streaks=streaks, asked_lived=100.0)) is reason
+
+
+def breaks(**changes: Any) -> Callable[[Case], Case]:
+    """The same case with another state, or with other fields of what a case is made of."""
+
+    def broken(looked_at: Case) -> Case:
+        state = {name: value for name, value in changes.items() if name in State.__dataclass_fields__}
+        seen = {name: value for name, value in changes.items() if name in Observation.__dataclass_fields__}
+        database = {name: value for name, value in changes.items() if name in DATABASE.__dataclass_fields__}
+        policy = {name: value for name, value in changes.items() if name in Policy.__dataclass_fields__}
+        assert len({*state, *seen, *database, *policy}) == len(changes)
+        looked = replace(looked_at.seen, database=replace(looked_at.seen.database, **database), **seen)
+        return replace(
+            looked_at,
+            state=replace(looked_at.state, **state),
+            seen=looked,
+            policy=replace(looked_at.policy, **policy),
+        )
+
+    return broken
+
+
 # What keeps each guard rail from holding, the first asked first.
-BREAKS: list[tuple[Reason, dict[str, Any]]] = [
-    (Reason.NO_HEALER, {"healer": None}),
-    (Reason.UNREACHABLE, {"unseen": Unseen.UNREACHABLE}),
-    (Reason.CHANGE_IN_PROGRESS, {"change_held_by": 4711}),
-    (Reason.REVISION_NOT_ALLOWED, {"revision": "0003"}),
-    (Reason.READ_ONLY, {"read_only": True}),
-    (Reason.NOT_RECORDABLE, {"recordable": False}),
-    (Reason.NOT_PROVEN_YET, {"findings": Findings()}),
-    (Reason.PLAN_EMPTY, {"state": replace(STATE, plan=PlanSeen())}),
-    (Reason.DRY_RUN, {"mode": Mode.DRY_RUN}),
+BREAKS: list[tuple[Reason, Callable[[Case], Case]]] = [
+    (Reason.NO_HEALER, breaks(healer=None)),
+    (Reason.UNREACHABLE, breaks(unseen=Unseen.UNREACHABLE)),
+    (Reason.NOT_ADOPTED, breaks(good=None)),
+    (Reason.NOT_LEADING, breaks(leader=LeaderSeen(False))),
+    (Reason.CHANGE_IN_PROGRESS, breaks(change_held_by=4711)),
+    (Reason.REVISION_NOT_ALLOWED, breaks(revision="0003")),
+    (Reason.READ_ONLY, breaks(read_only=True)),
+    (Reason.NOT_RECORDABLE, breaks(recordable=False)),
+    (Reason.NOT_PROVEN_YET, breaks(streaks=())),
+    (Reason.NOT_QUIET, breaks(losses_lived=100.0)),
+    (Reason.PLAN_EMPTY, breaks(plan=PlanSeen())),
+    (Reason.LOSS_ACCEPTED, breaks(good=LastGood(NOW, HERE, (TableGood("station", 0, accepted=True),)))),
+    (Reason.DRY_RUN, breaks(mode=Mode.DRY_RUN)),
 ]
 
 
@@ -299,15 +485,24 @@ def test_a_heal_may_run_when_every_guard_rail_holds() -> None:
     assert len(BREAKS) == len(GUARDS)
 
 
-@pytest.mark.parametrize(("reason", "change"), BREAKS, ids=str)
-def test_one_guard_rail_that_does_not_hold_refuses_the_heal(reason: Reason, change: dict[str, Any]) -> None:
-    assert refusal(case(**change)) is reason
-    assert obstacle(case(**change)) is (None if reason in WAITS else reason)
+@pytest.mark.parametrize(("reason", "broken"), BREAKS, ids=[reason for reason, _ in BREAKS])
+def test_one_guard_rail_that_does_not_hold_refuses_the_heal(
+    reason: Reason, broken: Callable[[Case], Case]
+) -> None:
+    assert refusal(broken(case())) is reason
+    assert obstacle(broken(case())) is (None if reason in WAITS else reason)
 
 
 @pytest.mark.parametrize("first", range(len(BREAKS)))
 def test_of_several_reasons_the_first_is_told_and_the_first_that_stays_is_the_obstacle(first: int) -> None:
-    broken = BREAKS[first:]
-    looked_at = case(**{name: value for _, change in broken for name, value in change.items()})
-    assert refusal(looked_at) is broken[0][0]
-    assert obstacle(looked_at) is next(reason for reason, _ in broken if reason not in WAITS)
+    looked_at = case()
+    for _, broken in reversed(BREAKS[first:]):
+        looked_at = broken(looked_at)
+    assert refusal(looked_at) is BREAKS[first][0]
+    assert obstacle(looked_at) is next(reason for reason, _ in BREAKS[first:] if reason not in WAITS)
+
+
+def test_a_guard_rail_asks_in_the_order_of_the_list_and_of_no_other() -> None:
+    assert [guard(broken(case())) for guard, (_, broken) in zip(GUARDS, BREAKS, strict=True)] == [
+        reason for reason, _ in BREAKS
+    ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from alpimonitor_watchdog.core import remedies
+from alpimonitor_watchdog.core.acts import ActKind
 from alpimonitor_watchdog.core.messages import TITLE_LIMIT, About, Message, compose
-from alpimonitor_watchdog.core.model import Notify
-from alpimonitor_watchdog.core.seen import DatabaseSeen, Expectation, PlanSeen, TableExpected
+from alpimonitor_watchdog.core.model import TRANSITIONS, Notify
+from alpimonitor_watchdog.core.seen import DatabaseSeen, Expectation, LeaderSeen, PlanSeen, TableExpected
 from alpimonitor_watchdog.core.words import (
+    ACT_REFUSALS,
     WAITS,
     HealOutcome,
     Kind,
@@ -22,7 +25,7 @@ from alpimonitor_watchdog.core.words import (
     Tag,
     Unseen,
 )
-from tests.unit.episodes import EXPECTED, Episode, episode
+from tests.unit.episodes import EXPECTED, START, Episode, episode
 
 ABOUT = About(
     database="hydro@db.example:5432 (production)",
@@ -63,7 +66,7 @@ def test_the_first_message_says_where_what_and_when_it_heals() -> None:
     assert lines[0] == "Nothing to do: the sidecar puts the rows back and says when it is done."
     assert "Rows at worst: station 0/7, sensor 0/14" in lines
     plan = "alpimonitor seed --mode missing; alpimonitor ingest once; then ingestion has to see every station"
-    assert f"Plan: {plan}." in lines
+    assert f"Plan: {plan}. To hold it: alpimonitor watchdog hold --reason …" in lines
     assert "http://127.0.0.1:9877/" in opened.body
 
 
@@ -72,6 +75,42 @@ def test_the_last_message_says_that_it_is_over_and_what_it_was() -> None:
     assert "resolved" in resolved.title
     assert "station 0/7" in resolved.title
     assert resolved.body.splitlines()[0] == "Nothing to do."
+
+
+def test_a_reminder_of_a_held_heal_names_who_holds_it_why_and_what_lets_it_go_on() -> None:
+    world = wiped(reminder_every=30.0).run(2)
+    world.say(ActKind.HOLD)
+    reminded = only(world.run(32), Kind.REMINDER)
+    assert reminded.title.endswith("waiting: held")
+    first = reminded.body.splitlines()[0]
+    assert first.startswith(
+        "Nothing to do unless you know nothing of it: anna@ops1 holds healing since 12:00:0"
+    )
+    assert "(hold it); `alpimonitor watchdog resume --reason …` lets it go on." in first
+
+
+def test_a_reminder_in_a_pause_says_until_when() -> None:
+    world = wiped(reminder_every=30.0).run(2)
+    world.say(ActKind.PAUSE, START + timedelta(hours=1))
+    reminded = only(world.run(32), Kind.REMINDER)
+    assert "anna@ops1 has paused healing until 2026-04-21 13:00:00 UTC (pause it)" in reminded.body
+
+
+def test_the_end_of_an_accepted_loss_says_that_it_was_accepted() -> None:
+    world = wiped().run(3)
+    world.say(ActKind.ACCEPT)
+    resolved = only(world, Kind.RESOLVED)
+    assert "resolved: the present state was accepted; was: 2 tables empty" in resolved.title
+
+
+def test_what_comes_and_goes_says_how_often() -> None:
+    world = wiped(mode=Mode.OFF, clear_for=2.0).run(3)
+    world.restore()
+    world.until(Phase.RESOLVED)
+    world.wipe()
+    world.run(3)
+    opened = [message for notify, message in messages(world) if notify.kind is Kind.OPENED][-1]
+    assert "It comes and goes: opened 2 times in a row. It ends when it stays clear." in opened.body
 
 
 def test_a_refusal_says_first_what_to_do() -> None:
@@ -201,6 +240,13 @@ def test_a_dry_run_promises_nothing_and_shows_its_plan() -> None:
     assert "Plan (dry run: not carried out): alpimonitor seed" in opened.body
 
 
+def test_who_does_not_lead_says_that_another_heals_and_promises_nothing_itself() -> None:
+    opened = only(wiped(leader=LeaderSeen(False, other=4711)).run(3), Kind.OPENED)
+    assert opened.title.endswith("; another sidecar heals")
+    assert opened.body.startswith("Nothing to do yet: another sidecar heals this database; if it ends, this")
+    assert "Plan" not in opened.body
+
+
 def test_a_long_heal_is_not_to_be_repeated_by_hand() -> None:
     world = wiped(heal_outcome=None).run(70)
     (page,) = [m for notify, m in messages(world) if Tag.PAGE in notify.tags]
@@ -215,7 +261,7 @@ def test_without_ingestion_to_watch_none_is_awaited() -> None:
 
 
 def test_every_refusal_and_every_symptom_has_a_remedy() -> None:
-    transitions = set(list(Reason)[: list(Reason).index(Reason.EPISODE_OVER) + 1])
-    assert set(remedies.REFUSALS) == set(Reason) - transitions
+    transitions = {reason for reasons in TRANSITIONS.values() for reason in reasons}
+    assert set(remedies.REFUSALS) == set(Reason) - transitions - ACT_REFUSALS
     assert set(remedies.REFUSALS) >= WAITS
     assert set(remedies.SYMPTOMS) == set(Symptom)

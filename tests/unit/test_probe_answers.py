@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from alpimonitor_watchdog.core.seen import HealthSeen, IngestionSeen
 from alpimonitor_watchdog.probe import json_path
-from alpimonitor_watchdog.probe.answers import Answer, Expected, Malformed, health, ingestion
+from alpimonitor_watchdog.probe.answers import (
+    Answer,
+    Expected,
+    Malformed,
+    archive_error,
+    clock,
+    deployment,
+    health,
+    ingestion,
+)
 
 URL = "http://api/health"
 
@@ -197,6 +206,114 @@ def test_the_last_run_of_ingestion(document: object, seen: IngestionSeen | None)
 
 
 @pytest.mark.parametrize(
+    ("now", "age"),
+    [
+        (COMPLETED.replace(minute=30), 1800.0),
+        (COMPLETED, 0.0),
+        (EARLIER, 0.0),  # the API's clock is ahead: nothing is less than no time ago
+        (None, None),
+    ],
+)
+def test_how_long_ago_the_last_success_was(now: datetime | None, age: float | None) -> None:
+    document = json.dumps({"ingestion": {"lastRun": RUN}}).encode()
+    seen = ingestion(Answer(200, document, now), ("ingestion", "lastRun"))
+    assert seen is not None
+    assert seen.success_age == age
+
+
+@pytest.mark.parametrize(
+    ("archive", "failures", "error"),
+    [
+        ({"consecutiveFailures": 0, "lastError": None}, 0, ""),
+        ({"consecutiveFailures": 3, "lastError": "no space\n left "}, 3, "no space left"),
+        ({"consecutiveFailures": 3}, 3, ""),
+        ({"consecutiveFailures": 3, "lastError": 5}, 3, ""),
+        ({"consecutiveFailures": None, "lastError": None}, None, ""),
+        ({"consecutiveFailures": "3", "lastError": "no space"}, None, ""),
+        ({"consecutiveFailures": True}, None, ""),
+        ({"consecutiveFailures": -1}, None, ""),
+        ({"consecutiveFailures": 1.5}, None, ""),
+        ({"consecutiveFailures": 10**30}, None, ""),
+        ({}, None, ""),
+        ([3], None, ""),
+        ("full", None, ""),
+        (None, None, ""),
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False])
+def test_an_odd_archive_is_not_told_and_spoils_nothing(
+    archive: object, failures: int | None, error: str, beside: bool
+) -> None:
+    if beside:
+        document: object = {"ingestion": {"lastRun": RUN, "archive": archive}}
+    else:
+        document = {"ingestion": {"lastRun": {**RUN, "archive": archive}}}
+    seen = ingestion(said(document), ("ingestion", "lastRun"))
+    assert seen == IngestionSeen(4, STARTED, COMPLETED, None, failures, error)
+
+
+def test_a_number_too_long_to_read_spoils_nothing_around_it() -> None:
+    written = json.dumps({"lastRun": RUN, "archive": {"consecutiveFailures": 0}}).replace(
+        ": 0}", f": {'9' * 5000}}}"
+    )
+    seen = ingestion(Answer(200, written.encode()), ("lastRun",))
+    assert seen == IngestionSeen(4, STARTED, COMPLETED)
+
+
+def test_a_long_error_is_cut() -> None:
+    assert len(archive_error("x" * 10_000)) == 200
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "told"),
+    [
+        ({"deployment": {"id": "0b", "environment": "test"}}, 200, "0b"),
+        ({"deployment": {"id": "0b"}}, 503, None),
+        ({"deployment": {"id": None}}, 200, None),
+        ({"deployment": {"id": 11}}, 200, None),
+        ({"deployment": {"id": ""}}, 200, None),
+        ({"deployment": {"id": "x" * 201}}, 200, None),
+        ({"deployment": "0b"}, 200, None),
+        ({}, 200, None),
+        ([], 200, None),
+    ],
+)
+def test_the_deployment_that_is_served(document: object, status: int, told: str | None) -> None:
+    assert deployment(said(document, status)) == told
+
+
+OWN = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("date", "own", "at"),
+    [
+        ("Tue, 21 Apr 2026 11:58:00 GMT", OWN, datetime(2026, 4, 21, 11, 58, tzinfo=UTC)),
+        ("Tue, 21 Apr 2026 11:58:00 GMT", None, datetime(2026, 4, 21, 11, 58, tzinfo=UTC)),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", OWN, OWN),
+        ("Thu, 23 Apr 2026 12:00:00 GMT", OWN, OWN),
+        ("Tue, 21 Apr 2026 11:58:00 -0000", OWN, OWN),  # says that it does not know its zone
+        ("yesterday", OWN, OWN),
+        ("yesterday", None, None),
+        ("", OWN, OWN),
+        (None, OWN, OWN),
+    ],
+)
+def test_the_clock_is_that_of_the_answer_unless_it_makes_no_sense(
+    date: str | None, own: datetime | None, at: datetime | None
+) -> None:
+    assert clock(date, own) == at
+
+
+@given(
+    date=st.text()
+    | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,9} [A-Z][a-z]{2} [0-9]{1,20} [0-9:]{1,12} \S{0,8}")
+)
+def test_whatever_a_date_says_it_is_a_time_or_the_own_clock(date: str) -> None:
+    assert clock(date, OWN) is not None
+
+
+@pytest.mark.parametrize(
     ("answer", "says"),
     [
         (said({"ingestion": {"lastRun": None}}, 503), "answered 503"),
@@ -244,6 +361,7 @@ def test_whatever_comes_back_it_is_a_value_or_malformed(
     answer = Answer(status, raw if raw is not None else json.dumps({"ingestion": document}).encode())
     seen = health(Expected(URL, ("ingestion", "lastRun"), 4), answer)
     assert seen.ok == (not seen.detail)
+    assert deployment(answer) is None or status == 200
     for steps in (("ingestion",), ("ingestion", "lastRun"), ("ingestion", 0)):
         with contextlib.suppress(Malformed):
             run = ingestion(answer, steps)

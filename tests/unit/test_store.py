@@ -7,9 +7,11 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,36 +20,21 @@ from alpimonitor_watchdog.core.model import (
     Decision,
     Heal,
     HealRecord,
-    Incident,
     StartHeal,
     State,
     Streak,
     Transition,
 )
-from alpimonitor_watchdog.core.seen import Findings, Loss, PlanSeen
+from alpimonitor_watchdog.core.seen import Findings, PlanSeen
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Symptom, Tag
 from alpimonitor_watchdog.store import (
-    Outgoing,
     Severity,
     Store,
     StoreError,
     StoreFull,
     StoreInUse,
-    StoreTooNew,
 )
-from alpimonitor_watchdog.store.connection import Connection
-
-AT = datetime(2026, 4, 21, 12, 10, tzinfo=UTC)
-CHANNELS = {"ops": frozenset({Tag.NOTIFY}), "pager": frozenset({Tag.NOTIFY, Tag.PAGE})}
-INCIDENT = Incident(
-    id="20260421T121000Z-1",
-    opened_at=AT,
-    opened_lived=5.0,
-    symptoms=(Symptom.CONTEXT_EMPTY,),
-    losses=(Loss("station", 0, 7), Loss("glacier", None, 2)),
-)
-OPENED = Outgoing(INCIDENT.id, Kind.OPENED, frozenset({Tag.NOTIFY}), Message("7 rows lost", "Nothing to do."))
-RESOLVED = replace(OPENED, kind=Kind.RESOLVED, message=Message("resolved", "Nothing to do."))
+from tests.stored import AT, CHANNELS, INCIDENT, OPENED, RESOLVED, opening, resolving
 
 
 @pytest.fixture
@@ -60,20 +47,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def reopened(store: Store, tmp_path: Path) -> Store:
     store.close()
     return Store.open(tmp_path / "state", AT, CHANNELS)
-
-
-def opening(*effects: StartHeal, phase: Phase = Phase.OPEN) -> Decision:
-    moves = [Transition(Phase.HEALTHY, Phase.OPEN, Reason.LOSS_CONFIRMED, "station 0 of 7")]
-    if phase is Phase.HEALING:
-        moves.append(Transition(Phase.OPEN, Phase.HEALING, Reason.GUARDS_HOLD))
-    state = State(phase=phase, lived=5.0, incident=INCIDENT, next_id=2)
-    return Decision(state, Findings(), tuple(moves), effects, incident=INCIDENT)
-
-
-def resolving() -> Decision:
-    move = Transition(Phase.VERIFYING, Phase.RESOLVED, Reason.INGESTION_COMPLETE)
-    restored = replace(INCIDENT, restored_at=AT + timedelta(seconds=9))
-    return Decision(State(phase=Phase.RESOLVED, next_id=2), Findings(), (move,), incident=restored)
 
 
 def suspecting(after: Phase, before: Phase) -> Decision:
@@ -124,6 +97,31 @@ def test_a_state_that_cannot_be_read_begins_afresh_and_keeps_the_outbox(store: S
     assert again.outbox.queue_length() == 2
     assert "begins afresh" in again.warnings[0]
     assert "budget" in again.warnings[0]
+    assert "say it again" in again.warnings[0]
+    assert not again.heals_unknown
+    again.close()
+
+
+def test_without_a_state_the_heals_of_the_last_day_count_as_they_did(store: Store, tmp_path: Path) -> None:
+    for hours, id in ((30, "long ago"), (2, "h1"), (1, "h2")):
+        begun = AT - timedelta(hours=hours)
+        store.save(opening(StartHeal(id), phase=Phase.HEALING), begun)
+        outcome = HealOutcome.FAILED if id == "h1" else HealOutcome.SUCCEEDED
+        store.finish_heal(id, outcome, "", begun + timedelta(seconds=5))
+    store.save(opening(StartHeal("h3"), phase=Phase.HEALING), AT - timedelta(seconds=7))
+    store.close()
+    with sqlite3.connect(tmp_path / "state" / "watchdog.sqlite") as sqlite:
+        sqlite.execute("UPDATE state SET body = 'torn'")
+    sqlite.close()
+    again = Store.open(tmp_path / "state", AT, CHANNELS)
+    state = again.load()
+    assert state.lived == 0
+    assert state.heals == (
+        HealRecord(-7200, -7195, succeeded=False),
+        HealRecord(-3600, -3595, succeeded=True),
+        HealRecord(-7, -7, succeeded=False),
+    )
+    assert state.series == 3
     again.close()
 
 
@@ -157,6 +155,9 @@ def test_an_incident_is_told_from_suspicion_to_end(store: Store) -> None:
             {"table": "glacier", "rows": None, "expected": 2},
         ],
         "repeated": False,
+        "key": "",
+        "acknowledged_at": None,
+        "acknowledged_by": None,
     }
     assert [(row["channel"], row["kind"], row["status"]) for row in found["notifications"]] == [
         ("ops", "opened", "queued"),
@@ -164,6 +165,19 @@ def test_an_incident_is_told_from_suspicion_to_end(store: Store) -> None:
         ("ops", "resolved", "queued"),
         ("pager", "resolved", "queued"),
     ]
+
+
+def test_an_incident_carries_its_shared_key_and_who_acknowledged_it(store: Store) -> None:
+    keyed = replace(INCIDENT, key="hydro-7")
+    store.save(replace(opening(), incident=keyed), AT)
+    known = replace(keyed, acknowledged_at=AT + timedelta(seconds=30), acknowledged_by="anna@ops1")
+    store.save(replace(opening(), incident=known), AT + timedelta(seconds=30))
+    (found,) = store.incidents()
+    assert (found["key"], found["acknowledged_at"], found["acknowledged_by"]) == (
+        "hydro-7",
+        "2026-04-21T12:10:30.000Z",
+        "anna@ops1",
+    )
 
 
 def test_the_newest_incident_is_listed_first(store: Store) -> None:
@@ -263,6 +277,29 @@ def test_only_the_oldest_of_an_incident_is_pending_and_other_incidents_go_on(sto
     assert [row.kind for row in store.outbox.pending("pager")] == [Kind.OPENED, Kind.OPENED]
 
 
+def test_a_key_that_all_sidecars_share_names_the_channel_too_and_may_come_again(store: Store) -> None:
+    keyed = replace(OPENED, key="hydro-7-opened-1")
+    store.save(opening(), AT, [keyed])
+    (ops,) = store.outbox.pending("ops")
+    (pager,) = store.outbox.pending("pager")
+    assert (ops.key, pager.key) == ("hydro-7-opened-1-ops", "hydro-7-opened-1-pager")
+    store.outbox.delivered(ops, AT)
+    store.save(opening(), AT, [keyed, RESOLVED])
+    kinds = [(row["channel"], row["kind"], row["status"]) for row in found_notifications(store)]
+    assert kinds == [
+        ("ops", "opened", "delivered"),
+        ("pager", "opened", "queued"),
+        ("ops", "resolved", "queued"),
+        ("pager", "resolved", "queued"),
+    ]
+
+
+def found_notifications(store: Store) -> list[dict[str, Any]]:
+    found = store.incident(INCIDENT.id)
+    assert found is not None
+    return list(found["notifications"])
+
+
 def test_attempts_and_key_survive_a_restart(store: Store, tmp_path: Path) -> None:
     store.save(opening(), AT, [OPENED])
     (queued,) = store.outbox.pending("ops")
@@ -299,10 +336,14 @@ def test_what_was_settled_stays_as_it_was_settled(store: Store) -> None:
 def full(store: Store) -> Store:
     """A store that holds one open incident and cannot grow by a single page."""
     store.save(opening(), AT, [OPENED])
+    keep_full(store)
+    return store
+
+
+def keep_full(store: Store) -> None:
     sqlite = store._connection._sqlite
     (pages,) = sqlite.execute("PRAGMA page_count").fetchone()
     sqlite.execute(f"PRAGMA max_page_count = {pages}")
-    return store
 
 
 def make_room(store: Store) -> None:
@@ -341,6 +382,20 @@ def test_what_a_full_disk_refused_is_stored_by_the_next_save_in_order(full: Stor
     again.close()
 
 
+def test_an_incident_that_ends_on_a_full_disk_is_stored_as_ended_later(full: Store, tmp_path: Path) -> None:
+    other = replace(INCIDENT, id="other", opened_at=AT + timedelta(hours=1))
+    with pytest.raises(StoreFull):
+        full.save(resolving(), AT + timedelta(seconds=10), [LONG])
+    with pytest.raises(StoreFull):
+        full.save(replace(opening(), incident=other), AT + timedelta(hours=1), [LONG])
+    make_room(full)
+    full.save(suspecting(Phase.HEALTHY, Phase.RESOLVED), AT + timedelta(hours=2))
+    again = reopened(full, tmp_path)
+    found = [(each["id"], each["phase"], each["resolved_at"]) for each in again.incidents()]
+    assert found == [("other", "open", None), (INCIDENT.id, "resolved", "2026-04-21T12:10:10.000Z")]
+    again.close()
+
+
 def test_a_delivery_that_the_disk_refuses_is_not_repeated_and_stored_later(
     full: Store, tmp_path: Path
 ) -> None:
@@ -361,67 +416,21 @@ def test_a_delivery_that_the_disk_refuses_is_not_repeated_and_stored_later(
     again.close()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [b"this is no database", b"SQLite format 3\x00" + b"\xff" * 4000],
-    ids=["foreign", "torn"],
-)
-def test_a_damaged_store_is_moved_aside_and_a_new_one_begun(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "watchdog.sqlite").write_bytes(damage)
-    store = Store.open(tmp_path, AT, CHANNELS)
-    aside = tmp_path / "watchdog.sqlite.damaged-20260421T121000.000000Z"
-    assert aside.read_bytes() == damage
-    assert str(aside) in store.warnings[0]
-    store.save(opening(), AT, [OPENED])
-    assert store.outbox.queue_length() == 2
-    store.close()
-
-
-def test_a_page_damaged_in_the_middle_is_found_at_the_start(store: Store, tmp_path: Path) -> None:
-    for number in range(200):
-        store.note(INCIDENT.id, AT, "event", "probe", f"{number} " + "x" * 200)
-    store.close()
-    path = tmp_path / "state" / "watchdog.sqlite"
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2)
-        file.write(os.urandom(8192))
-    again = Store.open(tmp_path / "state", AT, CHANNELS)
-    assert "was damaged" in again.warnings[0]
-    assert again.load() == State()
-    again.close()
-
-
-def test_a_newer_store_is_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
-    store.save(opening(), AT)
-    store.close()
-    path = tmp_path / "state" / "watchdog.sqlite"
-    with sqlite3.connect(path) as sqlite:
-        sqlite.execute("PRAGMA user_version = 99")
-    sqlite.close()
-    with pytest.raises(StoreTooNew, match=r"version 99 .* Run the newer sidecar"):
-        Store.open(tmp_path / "state", AT, CHANNELS)
-    assert [file.name for file in path.parent.glob("*damaged*")] == []
-
-
-def test_an_older_store_is_upgraded_in_place(store: Store, tmp_path: Path) -> None:
-    store.save(opening(), AT)
-    store.close()
-    path = tmp_path / "state" / "watchdog.sqlite"
-    connection = Connection(path)
-    connection.prepare(["never read", "ALTER TABLE incident ADD COLUMN verdict text"])
-    assert connection.rows("SELECT id, verdict FROM incident") == [{"id": INCIDENT.id, "verdict": None}]
-    assert connection.rows("PRAGMA user_version") == [{"user_version": 2}]
-    connection.close()
-
-
-def test_an_upgrade_that_fails_changes_nothing(store: Store, tmp_path: Path) -> None:
-    store.close()
-    path = tmp_path / "state" / "watchdog.sqlite"
-    connection = Connection(path)
-    with pytest.raises(StoreError, match="no such table"):
-        connection.prepare(["never read", "DROP TABLE heal; ALTER TABLE nonsense ADD COLUMN x"])
-    connection.close()
-    again = Store.open(tmp_path / "state", AT, CHANNELS)
+def test_the_end_of_a_heal_that_the_disk_refuses_is_stored_later(full: Store, tmp_path: Path) -> None:
+    make_room(full)
+    full.save(opening(StartHeal("h1"), phase=Phase.HEALING), AT)
+    keep_full(full)
+    with pytest.raises(StoreFull):
+        full.finish_heal("h1", HealOutcome.SUCCEEDED, "x" * 100_000, AT)
+    with pytest.raises(StoreFull):
+        full.finish_heal("h1", HealOutcome.FAILED, "too late", AT)
+    assert full.unfinished_heal() == "h1"
+    make_room(full)
+    full.save(resolving(), AT)
+    again = reopened(full, tmp_path)
+    ended = again.finished_heal("h1")
+    assert ended is not None
+    assert ended.outcome is HealOutcome.SUCCEEDED
     assert again.unfinished_heal() is None
     again.close()
 
@@ -459,11 +468,23 @@ def test_a_state_directory_that_is_a_file_is_a_clear_error(tmp_path: Path) -> No
         Store.open(tmp_path / "state", AT, CHANNELS)
 
 
-def test_a_closed_store_is_an_error_of_ours(store: Store, tmp_path: Path) -> None:
+def test_a_store_that_fails_altogether_still_sends_what_waits(store: Store, tmp_path: Path) -> None:
+    store.save(opening(), AT, [OPENED])
     again = reopened(store, tmp_path)
     again._connection.close()
     with pytest.raises(StoreError):
-        again.save(opening(), AT)
+        again.save(resolving(), AT, [RESOLVED])
     with pytest.raises(StoreError):
-        again.outbox.pending("ops")
+        again.incidents()
+    for kind in (Kind.OPENED, Kind.RESOLVED):
+        (queued,) = again.outbox.pending("ops")
+        assert queued.kind is kind
+        with suppress(StoreError):
+            again.outbox.failed(queued, AT, "answered 500")
+        (queued,) = again.outbox.pending("ops")
+        assert queued.attempts == 1
+        with pytest.raises(StoreError):
+            again.outbox.delivered(queued, AT)
+    assert again.outbox.pending("ops") == []
+    assert again.outbox.queue_length() == 2, "those of the other channel"
     again.close()

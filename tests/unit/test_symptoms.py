@@ -15,6 +15,7 @@ from alpimonitor_watchdog.core.seen import (
     Finding,
     Findings,
     HealthSeen,
+    Identity,
     IngestionSeen,
     Loss,
     Observation,
@@ -27,8 +28,12 @@ from alpimonitor_watchdog.core.words import CONTEXT_LOSS, Symptom, Unseen
 
 NOW = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
 POLICY = Policy(unreachable_after=30.0, unhealthy_after=120.0, settle_after=10.0, straggler_after=7200.0)
-HEALTHY = OutsideSeen(0.0, (HealthSeen("http://api/health", True),), IngestionSeen(4, NOW))
+HEALTHY = OutsideSeen(
+    0.0, (HealthSeen("http://api/health", True),), IngestionSeen(4, NOW, archive_failures=0)
+)
 WHOLE = (TableSeen("station", rows=7), TableSeen("sensor", rows=14), TableSeen("measurement", rows=0))
+UNSEEN_TABLE = CONTEXT_LOSS | {Symptom.CONTEXT_CHANGED}
+INGESTION = {Symptom.INGESTION_BLIND, Symptom.INGESTION_STALE, Symptom.ARCHIVE_FAILING}
 EXPECTED = Expectation(
     tables=(
         TableExpected("station", context=True, floor=7, expected=7),
@@ -50,7 +55,7 @@ def found(
     """What is found in a world that is healthy but for what is named; `database` are fields of it."""
     named = {table.name for table in tables}
     seen = (*tables, *(table for table in WHOLE if table.name not in named))
-    looked = replace(DatabaseSeen(tables=seen, revision="0001"), **database)
+    looked = replace(DatabaseSeen(tables=seen, revision="0001", identity=Identity(system="7")), **database)
     return find(Observation(NOW, 1.0, looked, outside), expected, POLICY)
 
 
@@ -65,12 +70,15 @@ def test_a_healthy_world_shows_nothing_and_leaves_nothing_open() -> None:
         pytest.param(
             TableSeen("sensor", rows=9),
             Symptom.CONTEXT_SHRUNK,
-            "below the floor: sensor",
+            "fewer rows than there have to be: sensor",
             id="below its floor",
         ),
         pytest.param(TableSeen("sensor", rows=9, capped=True), None, "", id="counting ended below the floor"),
         pytest.param(
-            TableSeen("sensor", rows=1), Symptom.CONTEXT_SHRUNK, "below the floor: sensor", id="a row"
+            TableSeen("sensor", rows=1),
+            Symptom.CONTEXT_SHRUNK,
+            "fewer rows than there have to be: sensor",
+            id="a row",
         ),
         pytest.param(
             TableSeen("sensor", rows=0), Symptom.CONTEXT_EMPTY, "without any row: sensor", id="no row"
@@ -149,7 +157,7 @@ def test_an_operational_table_is_no_context(table: TableSeen) -> None:
 def test_a_table_that_could_not_be_seen_is_neither_empty_nor_whole(table: TableSeen, words: str) -> None:
     finding = Finding(Symptom.CONTEXT_UNSEEN, f"could not be read: {words}", opens_after=120.0)
     shown = found(table)
-    assert shown == Findings((finding,), CONTEXT_LOSS)
+    assert shown == Findings((finding,), UNSEEN_TABLE)
     assert not shown.context_lost
     assert not shown.context_whole
 
@@ -157,7 +165,7 @@ def test_a_table_that_could_not_be_seen_is_neither_empty_nor_whole(table: TableS
 def test_a_table_without_an_answer_was_not_seen() -> None:
     shown = found(tables=(TableSeen("sensor", rows=14),))
     assert shown.found[0].detail == "could not be read: station"
-    assert shown.undetermined == CONTEXT_LOSS
+    assert shown.undetermined == UNSEEN_TABLE
 
 
 def test_all_tables_out_of_sight_are_named() -> None:
@@ -174,7 +182,7 @@ def test_a_loss_beside_a_table_out_of_sight_is_found_and_the_rest_left_open() ->
         TableSeen("measurement", rows=0),
     )
     assert [f.symptom for f in shown.found] == [Symptom.CONTEXT_EMPTY, Symptom.CONTEXT_UNSEEN]
-    assert shown.undetermined == CONTEXT_LOSS
+    assert shown.undetermined == UNSEEN_TABLE
     assert shown.context_lost
 
 
@@ -184,7 +192,11 @@ def test_an_unreachable_database_says_nothing_about_its_tables_and_schema(why: U
     assert shown.found == (
         Finding(Symptom.DATABASE_UNREACHABLE, f"database {why.value}: no route", opens_after=30.0),
     )
-    assert shown.undetermined == CONTEXT_LOSS | {Symptom.SCHEMA_OUTDATED, Symptom.CONTEXT_UNSEEN}
+    assert shown.undetermined == UNSEEN_TABLE | {
+        Symptom.SCHEMA_OUTDATED,
+        Symptom.CONTEXT_UNSEEN,
+        Symptom.IDENTITY_CHANGED,
+    }
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ def test_any_revision_will_do_when_none_is_declared() -> None:
 
 
 def saw(stations: int) -> OutsideSeen:
-    return replace(HEALTHY, ingestion=IngestionSeen(stations, NOW))
+    return replace(HEALTHY, ingestion=IngestionSeen(stations, NOW, archive_failures=0))
 
 
 @pytest.mark.parametrize(
@@ -249,8 +261,13 @@ def test_ingestion_that_sees_every_station_or_more_is_not_blind(stations: int) -
 @pytest.mark.parametrize(
     ("outside", "undetermined"),
     [
-        pytest.param(None, {Symptom.INGESTION_BLIND, Symptom.API_UNHEALTHY}, id="no look yet"),
-        pytest.param(replace(HEALTHY, ingestion=None), {Symptom.INGESTION_BLIND}, id="no run was reported"),
+        pytest.param(None, INGESTION | {Symptom.API_UNHEALTHY}, id="no look yet"),
+        pytest.param(replace(HEALTHY, ingestion=None), INGESTION, id="no run was reported"),
+        pytest.param(
+            replace(HEALTHY, ingestion=IngestionSeen(4, NOW)),
+            {Symptom.ARCHIVE_FAILING},
+            id="nothing was said of the archive",
+        ),
     ],
 )
 def test_what_was_not_seen_outside_is_left_open(

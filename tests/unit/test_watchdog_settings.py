@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alpimonitor_watchdog.core.brakes import Window
 from alpimonitor_watchdog.core.model import Policy
 from alpimonitor_watchdog.core.seen import TableExpected
 from alpimonitor_watchdog.core.words import Mode, Tag
@@ -122,6 +123,10 @@ confirm_probes = 1
 quiet_for = "1s"
 page_after = "2s"
 shrink_fraction = 0.25
+accept_after = "12s"
+clear_for = "13s"
+flap_window = "14s"
+leader_lease = "3s"
 heal_budget = 1
 heal_window = "2h"
 backoff_first = "1s"
@@ -129,6 +134,7 @@ backoff_max = "2s"
 backoff_reset_after = "3s"
 circuit_after_failures = 1
 circuit_after_wipes = 2
+circuit_trial_after = "15s"
 reminder_every = "4m"
 escalate_after = "5m"
 proof_within = "6s"
@@ -194,6 +200,7 @@ def test_every_key_arrives_where_it_is_used(config: Path) -> None:
         300.0,
         True,
     )
+    assert (expectation.stale_after, expectation.environment) == (1200.0, "staging")
     assert [(found.url, found.expect) for found in settings.health] == [
         ("http://127.0.0.1:8000/api/v1/health", None),
         ("https://api.example/stations", 7),
@@ -205,6 +212,10 @@ def test_every_key_arrives_where_it_is_used(config: Path) -> None:
         confirm_probes=1,
         quiet_for=1,
         page_after=2,
+        shrink_fraction=0.25,
+        accept_after=12,
+        clear_for=13,
+        flap_window=14,
         heal_budget=1,
         heal_window=7200,
         backoff_first=1,
@@ -212,6 +223,7 @@ def test_every_key_arrives_where_it_is_used(config: Path) -> None:
         backoff_reset_after=3,
         circuit_after_failures=1,
         circuit_after_wipes=2,
+        circuit_trial_after=15,
         reminder_every=240,
         escalate_after=300,
         proof_within=6,
@@ -220,7 +232,11 @@ def test_every_key_arrives_where_it_is_used(config: Path) -> None:
         unhealthy_after=9,
         settle_after=10,
         straggler_after=11,
+        maintenance=(
+            Window("the yearly move", datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 1, 2, tzinfo=UTC)),
+        ),
     )
+    assert settings.leader_lease == 3
     assert (settings.policy.interval, settings.policy.outside_interval, settings.policy.timeout) == (
         0.5,
         5,
@@ -245,7 +261,7 @@ def test_nothing_secret_shows_in_the_settings_themselves(config: Path) -> None:
 
 
 def test_every_number_of_deciding_can_be_declared(config: Path) -> None:
-    names = {number.name for number in dataclasses.fields(Policy)} - {"mode", "healer"}
+    names = {number.name for number in dataclasses.fields(Policy)} - {"mode", "healer", "maintenance"}
     section = type(read(config, TABLE).policy)
     assert names <= set(section.model_fields)
     assert {name: getattr(section(), name) for name in names} == {

@@ -14,6 +14,7 @@ from .core.seen import HealthSeen
 from .core.words import Mode, Tag
 from .heal.child import Child
 from .heal.command import CommandHealer, programs, shown
+from .leadership.ledger import check_ledger
 from .notify import Channel, ChannelError
 from .probe.catalog import Guarded
 from .probe.outside import OutsideProbe
@@ -39,6 +40,8 @@ def check_all(settings: Settings, environ: Mapping[str, str], say: Say | None = 
         revision_query=settings.revision.query if settings.revision else None,
         application_name=application_name(),
     )
+    if settings.healing.mode is Mode.ON:
+        results += check_ledger(settings.database_url.get_secret_value(), application_name=application_name())
     say("the API")
     results += _outside(settings)
     say("the healer's plan")
@@ -94,7 +97,8 @@ def _healer(settings: Settings, environ: Mapping[str, str]) -> Iterator[Right]:
     if command is None:
         yield Right(
             "healer",
-            Standing.GAP,
+            # Watching is a rung of its own: without healing nothing is amiss.
+            Standing.GAP if settings.healing.mode is Mode.ON else Standing.WARNING,
             "none is declared",
             "no heal ever runs",
             "declare [heal.command] with plan and run",

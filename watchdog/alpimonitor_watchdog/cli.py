@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import logs
-from .core.messages import Message
-from .notify import Channel, ChannelError, send_now
+from . import actions_cli, logs
+from .init_cli import init
+from .ledger_cli import ledger
+from .notify import Channel, ChannelError, drill, send_now
 from .settings import Settings, SettingsError, load
 from .store import StoreError
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+app.add_typer(actions_cli.app)
+app.command()(init)
+app.command()(ledger)
 
 ConfigOption = Annotated[
     Path | None,
@@ -55,8 +59,8 @@ def watchdog() -> None:
 def run(config: ConfigOption = None) -> None:
     """Watch until SIGTERM or Ctrl-C.
 
-    Starts with the database down, too, and says so. Exit codes: 0 stopped; 2 settings, state directory or
-    port cannot be used.
+    Starts with the database down, too, and says so. Exit codes: 0 stopped; 2 usage, or settings, state
+    directory or port cannot be used; 130 interrupted before it began.
 
     \b
     Examples:
@@ -108,7 +112,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check settings, connections, rights, programs, plans and channels; say what each gap costs.
 
     Changes nothing and sends nothing (for that: test-notification). Exit codes: 0 all holds; 1 there are
-    gaps; 2 the settings cannot be used; 5 the database cannot be reached.
+    gaps; 2 usage, or the settings cannot be used; 5 database unreachable; 130 interrupted.
 
     \b
     Examples:
@@ -148,7 +152,7 @@ def send_test(
 ) -> None:
     """Send one message, marked as a drill, to every channel, and say which arrived.
 
-    Exit codes: 0 all arrived; 1 some did not; 2 the settings cannot be used.
+    Exit codes: 0 all arrived; 1 some did not; 2 usage, or the settings cannot be used; 130 interrupted.
 
     \b
     Examples:
@@ -166,10 +170,7 @@ def send_test(
         )
     from .service import database_label
 
-    message = Message(
-        f"{database_label(settings)}: this is a drill; nothing is wrong",
-        "Nothing to do: this message tests the channel.\nSent by `alpimonitor watchdog test-notification`.",
-    )
+    message = drill(database_label(settings), "`alpimonitor watchdog test-notification`")
     failures: dict[str, str | None] = {}
     for declared in chosen:
         try:

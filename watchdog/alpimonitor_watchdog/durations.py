@@ -17,3 +17,12 @@ def seconds(written: object) -> float:
         )
     # Rounded to the microsecond, so that 50ms is the number that 0.05 is.
     return round(float(found["number"]) * _UNITS[found["unit"]], 6)
+
+
+def written(seconds: float) -> str:
+    """A duration as it is written, in the largest unit that needs no fraction; below 1 ms with one."""
+    for unit, size in reversed(_UNITS.items()):
+        number = round(seconds / size, 6)
+        if number >= 1 and number == int(number):
+            return f"{int(number)}{unit}"
+    return f"{seconds / _UNITS['ms']:g}ms" if seconds else "0s"

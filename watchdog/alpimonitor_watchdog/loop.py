@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, cast
 
 import schedule
 
+from .core.acts import Act, Answer
 from .core.decide import decide
 from .core.guards import circuit_open
 from .core.messages import About, compose
 from .core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
-from .core.seen import DatabaseSeen, Expectation, HealSeen, Observation, OutsideSeen
+from .core.seen import DatabaseSeen, Expectation, HealSeen, LeaderSeen, Observation, OutsideSeen
 from .core.words import CONTEXT_LOSS, HealOutcome
 from .heal.worker import Finished, HealWorker
 from .metrics import Metrics
@@ -42,6 +43,20 @@ class LooksOutside(Protocol):
 
     def latest(self, now: float) -> OutsideSeen | None: ...
     def wake(self) -> None: ...
+
+
+class HearsOperators(Protocol):
+    """Where operators' acts wait, and their callers for an answer."""
+
+    def take(self) -> tuple[Act, ...]: ...
+    def answer(self, answers: Sequence[Answer]) -> None: ...
+
+
+class Leads(Protocol):
+    """Who of several sidecars heals. Neither blocks nor raises."""
+
+    def standing(self) -> LeaderSeen: ...
+    def announce(self, episode: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,8 @@ class Loop:
         database: LooksAtDatabase,
         outside: LooksOutside | None,
         worker: HealWorker | None,
+        operators: HearsOperators,
+        leadership: Leads | None,
         store: Store,
         metrics: Metrics,
         publish: Callable[[View], None],
@@ -83,6 +100,8 @@ class Loop:
         self._database = database
         self._outside = outside
         self._worker = worker
+        self._operators = operators
+        self._leadership = leadership
         self._store = store
         self._metrics = metrics
         self._publish = publish
@@ -92,6 +111,8 @@ class Loop:
         self._store_error = ""
         self._found_on_start: HealSeen | None = None
         self.state = self._resume()
+        # What follows a heal was begun by a process that ended since: it may be run twice, and not never.
+        self._after_again = self.state.after_due
 
     def _resume(self) -> State:
         """The saved state; a heal that ran when the last process ended is reported, and not repeated."""
@@ -107,29 +128,26 @@ class Loop:
     def tick(self) -> Decision:
         """One pass. Raises nothing that the world causes."""
         seen, finished = self._observe()
+        # Before the state that takes note of it: killed in between, the end of a heal is still known.
+        self._record_heal(finished, seen.at)
         before = self.state
         decision = decide(before, seen, self._task.expectation, self._task.policy)
         self.state = decision.state
         saved = self._save(before, decision, seen)
+        if self._leadership is not None:
+            self._leadership.announce(decision.state.episode)
         self._perform(decision, saved=saved)
         self._record(decision, seen, finished)
         self._report(decision, seen)
+        self._operators.answer([self._told(answer) for answer in decision.answers])
         return decision
 
     def close(self, at: datetime) -> None:
         """Record how a heal ended that was stopped with the sidecar."""
-        ended = self._worker.collect().heal if self._worker else None
-        if ended is not None:
-            try:
-                self._store.finish_heal(ended.id, ended.outcome, ended.detail, at)
-            except StoreError as error:
-                log.error("A heal's end could not be recorded: %s", error, extra={"action": "record_failed"})
+        if self._worker:
+            self._record_heal(self._worker.collect(), at)
 
     def _observe(self) -> tuple[Observation, Finished]:
-        monotonic = self._clock.monotonic()
-        elapsed = 0.0 if self._ticked is None else monotonic - self._ticked
-        self._ticked = monotonic
-        at = self._clock.utc()
         # Before the look at the rows: what a heal did is then seen in this very tick.
         finished = self._worker.collect() if self._worker else Finished()
         if self._found_on_start is not None:
@@ -137,20 +155,39 @@ class Loop:
             self._found_on_start = None
         if finished.heal is not None and self._outside is not None:
             self._outside.wake()
+        database = self._database.look()
+        # After the look: how long one took is no time between two sightings.
+        monotonic, at = self._clock.monotonic(), self._clock.utc()
+        elapsed = 0.0 if self._ticked is None else monotonic - self._ticked
+        self._ticked = monotonic
         seen = Observation(
             at=at,
             elapsed=elapsed,
-            database=self._database.look(),
+            database=database,
             outside=self._outside.latest(monotonic) if self._outside else None,
             plan=finished.plan,
             heal=finished.heal,
-            recordable=not self._store_error,
+            after_done=bool(finished.after),
+            recordable=self._recordable(at),
+            leader=self._leadership.standing() if self._leadership else None,
+            acts=self._operators.take(),
         )
         return seen, finished
 
+    def _recordable(self, at: datetime) -> bool:
+        """Whether a heal could be written down, and the heals before it are known to the budget."""
+        since = self._store.heals_unknown_since
+        unknown = since is not None and at - since < timedelta(seconds=self._task.policy.heal_window)
+        return self._store.recordable and not self._store_error and not unknown
+
     def _save(self, before: State, decision: Decision, seen: Observation) -> bool:
         """Save what changed; a healthy tick changes nothing, and is saved once a minute."""
-        eventful = decision.transitions or decision.effects or _lasting(decision.state) != _lasting(before)
+        eventful = (
+            decision.transitions
+            or decision.effects
+            or decision.answers
+            or _lasting(decision.state) != _lasting(before)
+        )
         due = decision.state.lived - self._saved_lived >= _SAVE_EVERY
         if not (eventful or due or self._store_error):
             return True
@@ -160,7 +197,8 @@ class Loop:
                 message = compose(
                     effect, decision, self._task.about, self._task.policy, self._task.expectation
                 )
-                outgoing.append(Outgoing(decision.incident.id, effect.kind, effect.tags, message))
+                key = f"{decision.incident.key}-{effect.kind}-{effect.number}"
+                outgoing.append(Outgoing(decision.incident.id, effect.kind, effect.tags, message, key=key))
         try:
             self._store.save(decision, seen.at, outgoing)
         except StoreError as error:
@@ -175,6 +213,10 @@ class Loop:
         return True
 
     def _perform(self, decision: Decision, *, saved: bool) -> None:
+        key = decision.incident.key if decision.incident else ""
+        if self._after_again and self._worker:
+            self._after_again = False
+            self._worker.after()
         for effect in decision.effects:
             match effect:
                 case Notify():
@@ -183,7 +225,7 @@ class Loop:
                     self._worker.plan(number)
                 case StartHeal(heal_id) if self._worker:
                     if saved:
-                        self._worker.heal(heal_id)
+                        self._worker.heal(heal_id, key)
                     else:
                         self._found_on_start = HealSeen(
                             heal_id, HealOutcome.FAILED, f"not started: {self._store_error}"
@@ -193,13 +235,25 @@ class Loop:
                 case _:
                     raise AssertionError(f"{effect} without a healer")
 
+    def _told(self, answer: Answer) -> Answer:
+        if not self._store_error:
+            return answer
+        return replace(
+            answer, sentence=f"{answer.sentence} It could not be written down: {self._store_error}"
+        )
+
+    def _record_heal(self, finished: Finished, at: datetime) -> None:
+        ended = finished.heal
+        if ended is None:
+            return
+        try:
+            self._store.finish_heal(ended.id, ended.outcome, ended.detail, at)
+        except StoreError as error:
+            log.error("A heal's end could not be recorded: %s", error, extra={"action": "record_failed"})
+
     def _record(self, decision: Decision, seen: Observation, finished: Finished) -> None:
         incident = decision.incident.id if decision.incident else None
         try:
-            if finished.heal is not None:
-                self._store.finish_heal(
-                    finished.heal.id, finished.heal.outcome, finished.heal.detail, seen.at
-                )
             for sentence in finished.after:
                 self._store.note(incident, seen.at, "after_heal", "heal", sentence)
         except StoreError as error:
@@ -214,6 +268,15 @@ class Loop:
                 change.reason,
                 f" ({change.detail})" if change.detail else "",
                 extra={"action": "transition", "reason": change.reason.value},
+            )
+        for answer in decision.answers:
+            log.info(
+                "%s says %s (%s): %s",
+                answer.act.by,
+                answer.act.kind,
+                answer.act.reason,
+                answer.sentence,
+                extra={"action": "operator", "reason": answer.refused.value if answer.refused else ""},
             )
         if decision.refusal is not None and decision.refusal_is_new:
             log.warning(
@@ -234,7 +297,7 @@ class Loop:
                 policy=self._task.policy,
                 database=self._task.about.database,
                 warnings=self._task.warnings,
-                store_error=self._store_error,
+                store_error=self._store_error or self._store.trouble,
             )
         )
 
@@ -247,7 +310,7 @@ def seconds_to_next(decision: Decision, interval: float) -> float:
 
 def _lasting(state: State) -> State:
     """The state without what every tick counts up."""
-    return replace(state, lived=0.0, streaks=(), clear_probes=0)
+    return replace(state, lived=0.0, streaks=(), clear_probes=0, clear_lasted=0.0, ledger=())
 
 
 def run(

@@ -83,13 +83,13 @@ def _keys_at(loc: Location, model: type[BaseModel]) -> set[str]:
     current = model
     for step in loc:
         if isinstance(step, str) and step in current.model_fields:
-            current = next(_models(current.model_fields[step].annotation), current)
+            current = next(models_in(current.model_fields[step].annotation), current)
     return set(current.model_fields)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The sections that an annotation such as `tuple[Table, ...]` or `Revision | None` is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)

@@ -18,6 +18,7 @@ from .core.messages import About
 from .heal.child import Child, child_environment
 from .heal.command import Command, CommandHealer, shown
 from .heal.worker import HealWorker
+from .leadership import Leadership
 from .loop import Clock, Loop, Task, run, seconds_to_next
 from .metrics import Metrics
 from .notify import Channel, Notifier
@@ -26,6 +27,9 @@ from .probe.observe import DatabaseProbe
 from .probe.outside import OutsideProbe
 from .settings import Settings
 from .store import Store
+from .web.access_token import Token, TokenError, kept_token
+from .web.actions import Operators
+from .web.desk import Desk
 from .web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -63,12 +67,43 @@ class Service:
         )
         self._child = Child(environment_of_programs(settings, environ))
         command = declared_command(settings)
-        self._worker = HealWorker(CommandHealer(command, self._child), self._wake.set) if command else None
+        self._leadership = Leadership(
+            settings.database_url.get_secret_value(),
+            lock_prefix=settings.lock_prefix,
+            sidecar=f"{socket.gethostname()}:{settings.state_dir.resolve()}",
+            application_name=application_name(),
+            lease=settings.leader_lease,
+            window=settings.policy.heal_window,
+            on_lost=self._lead_no_more,
+        )
+        self._worker = (
+            HealWorker(
+                CommandHealer(command, self._child),
+                self._wake.set,
+                ledger=self._leadership,
+                budget=settings.policy.heal_budget,
+                fence=self._child,
+            )
+            if command
+            else None
+        )
         self._database = DatabaseProbe.of(settings, application_name())
-        self._outside = OutsideProbe.of(settings, application_name())
+        self._outside = OutsideProbe.of(settings, application_name(), CLOCK.utc)
+        self._desk = Desk(self._wake.set)
+        token, closed_because = _token(settings.state_dir)
+        closed = [f"Actions over HTTP are off. {closed_because}"] if closed_because else []
+        self._warnings = (*settings.warnings, *closed)
+        operators = Operators(
+            desk=self._desk,
+            token=token,
+            closed_because=closed_because,
+            preview=self._worker.preview if self._worker else None,
+            channels=channels,
+            database=database_label(settings),
+        )
         self._web = WebServer(
             settings.listen_host, settings.listen_port, store=self._store, metrics=self._metrics,
-            interval=settings.policy.interval, clock=CLOCK,
+            operators=operators, interval=settings.policy.interval, clock=CLOCK,
         )  # fmt: skip
         self._command = command
 
@@ -80,12 +115,14 @@ class Service:
                 expectation=settings.expectation(),
                 policy=settings.core_policy(),
                 about=_about(settings, self._command, self._web.url),
-                warnings=(*settings.warnings, *self._store.warnings),
+                warnings=(*self._warnings, *self._store.warnings),
             ),
             clock=CLOCK,
             database=self._database,
             outside=self._outside,
             worker=self._worker,
+            operators=self._desk,
+            leadership=self._leadership,
             store=self._store,
             metrics=self._metrics,
             publish=self._web.publish,
@@ -104,6 +141,8 @@ class Service:
         with contextlib.ExitStack() as closing:  # in the order opposite to that of starting
             closing.callback(self._store.close)
             closing.callback(self._database.close)
+            self._leadership.start()
+            closing.callback(self._leadership.stop)
             self._web.start()
             closing.callback(self._web.stop)
             loop = self._made_loop()
@@ -127,6 +166,10 @@ class Service:
             )
         log.info("Stopped.", extra={"action": "stopped"})
 
+    def _lead_no_more(self) -> None:
+        if self._worker is not None:
+            self._worker.forbid("the leader lock was lost")
+
     def _say_what_begins(self) -> None:
         settings = self._settings
         log.info(
@@ -137,7 +180,7 @@ class Service:
             self._web.url,
             extra={"action": "started"},
         )
-        for warning in settings.warnings:
+        for warning in self._warnings:
             log.warning("%s", warning, extra={"action": "warning"})
 
 
@@ -147,6 +190,14 @@ def declared_command(settings: Settings) -> Command | None:
     if declared is None:
         return None
     return Command(plan=declared.plan, run=declared.run, after=declared.after, deadline=declared.deadline)
+
+
+def _token(directory: Path) -> tuple[Token | None, str]:
+    """The token of operators, or why there is none: no reason not to watch."""
+    try:
+        return kept_token(directory), ""
+    except TokenError as error:
+        return None, str(error)
 
 
 def database_label(settings: Settings) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 
+from .core.brakes import Window
 from .core.model import Policy
 from .core.seen import Expectation, TableExpected
 from .core.words import Tag
@@ -31,7 +32,7 @@ from .declaration import (
     Table,
 )
 from .problems import SettingsError, described
-from .variables import database_url, expanded, listen_address, one_of, public_address, secret
+from .variables import database_url, expanded, listen_address, one_of, public_address, secret, text
 
 __all__ = ["SHIPPED_PROFILE", "Channel", "Settings", "SettingsError", "load"]
 
@@ -78,6 +79,11 @@ class Settings:
     warnings: tuple[str, ...] = ()  # what works, and not as somebody may believe
 
     @property
+    def leader_lease(self) -> float:
+        """Seconds for which a sidecar that leads may go on without an answer of the database."""
+        return self.policy.leader_lease or max(1.0, 2 * self.policy.interval)
+
+    @property
     def database_place(self) -> str:
         """`name@host:port`, without user and password."""
         parts = conninfo_to_dict(self.database_url.get_secret_value())
@@ -91,6 +97,8 @@ class Settings:
             revisions=frozenset(self.revision.allowed) if self.revision else usual.revisions,
             stations=self.ingestion.expected if self.ingestion else usual.stations,
             ingestion_interval=self.ingestion.interval if self.ingestion else usual.ingestion_interval,
+            stale_after=self.ingestion.stale_after if self.ingestion else usual.stale_after,
+            environment=self.environment,
             # The address that ingestion is read from is one of them.
             health_watched=bool(self.health or self.ingestion),
         )
@@ -102,6 +110,9 @@ class Settings:
         return Policy(
             mode=self.healing.mode,
             healer=next((healer for healer in self.healing.order if declared[healer]), None),
+            maintenance=tuple(
+                Window(planned.reason, planned.start, planned.end) for planned in self.maintenance
+            ),
             **{name: getattr(self.policy, name) for name in shared},
         )
 
@@ -121,10 +132,10 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
 
     Raises SettingsError with a line for each thing that cannot be used.
     """
-    path = config or Path(environ.get("WATCHDOG_CONFIG") or SHIPPED_PROFILE)
+    path = config or Path(text("WATCHDOG_CONFIG", environ) or SHIPPED_PROFILE)
     declared = _declaration(path, environ)
     channels, without_channel = _channels(declared, environ)
-    host, port = listen_address("WATCHDOG_LISTEN", "127.0.0.1:9877", environ)
+    host, port = listen_address("WATCHDOG_LISTEN", environ)
     return Settings(
         config=path,
         database_url=database_url(declared.database.url_env, environ),
@@ -141,12 +152,12 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
         maintenance=declared.maintenance,
         heartbeat=declared.heartbeat,
         channels=channels,
-        state_dir=Path(environ.get("WATCHDOG_STATE_DIR") or "var/watchdog"),
+        state_dir=Path(text("WATCHDOG_STATE_DIR", environ)),
         listen_host=host,
         listen_port=port,
         public_url=public_address("WATCHDOG_PUBLIC_URL", environ),
-        log_level=one_of("LOG_LEVEL", LOG_LEVELS, "info", environ),
-        log_format=one_of("LOG_FORMAT", LOG_FORMATS, "plain", environ),
+        log_level=one_of("LOG_LEVEL", LOG_LEVELS, environ),
+        log_format=one_of("LOG_FORMAT", LOG_FORMATS, environ),
         secret_names=_secret_names(declared),
         warnings=(*without_channel, *_without_effect(declared)),
     )
@@ -213,7 +224,7 @@ def _secret_names(declared: Declaration) -> frozenset[str]:
 
 
 def _without_effect(declared: Declaration) -> tuple[str, ...]:
-    present = {"[[maintenance]]": declared.maintenance, "[heartbeat]": declared.heartbeat}
+    present = {"[heartbeat]": declared.heartbeat}
     return tuple(
         f"{section} is declared and has no effect in this version"
         for section, value in present.items()

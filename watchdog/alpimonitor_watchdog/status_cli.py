@@ -6,11 +6,10 @@ import json
 import os
 from typing import Annotated, Any
 
-import httpx
 import typer
 
+from .live import Live, NoSidecar, own_address
 from .problems import SettingsError
-from .variables import listen_address
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -27,30 +26,21 @@ def status(
 ) -> None:
     """Say in a few lines how a running sidecar sees the database.
 
-    Exit codes: 0 healthy; 1 an incident is open, or the sidecar hangs or does not answer; 2 usage.
+    Exit codes: 0 healthy; 1 an incident is open, or the sidecar hangs or does not answer; 2 usage or
+    settings; 130 interrupted.
 
     \b
     Examples:
       alpimonitor status
       alpimonitor status --url http://127.0.0.1:9877 --json
     """
-    base = url or _own_address()
     try:
-        answer = httpx.get(f"{base.rstrip('/')}/api/state", timeout=5, trust_env=False)
-        if answer.status_code == 503:
-            typer.echo(
-                f"alpimonitor status: the sidecar at {base} has not looked yet: ask again in a second",
-                err=True,
-            )
-            raise typer.Exit(1)
-        answer.raise_for_status()
-        state = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        typer.echo(
-            f"alpimonitor status: no sidecar answers at {base} ({type(error).__name__}): "
-            "start it with `alpimonitor watchdog run`, or give its address with --url",
-            err=True,
-        )
+        state = Live(url or own_address(os.environ)).state()
+    except SettingsError as error:
+        typer.echo(f"alpimonitor status: {error}", err=True)
+        raise typer.Exit(2) from None
+    except NoSidecar as error:
+        typer.echo(f"alpimonitor status: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(json.dumps(state, indent=2, ensure_ascii=False) if as_json else told(state))
     if state["stale"] or state["phase"] not in ("healthy", "suspected", "resolved"):
@@ -64,6 +54,14 @@ def told(state: dict[str, Any]) -> str:
         lines.insert(0, f"The sidecar has not looked for {state['age_seconds']:.0f} s: its loop hangs.")
     if state["incident"]:
         lines.append(f"incident {state['incident']['id']}, opened {state['incident']['opened_at']}")
+        if person := state["incident"]["acknowledged"]:
+            lines.append(f"{person['by']} is on it since {person['at']}")
+    if hold := state["healing"]["hold"]:
+        lines.append(f"healing held by {hold['by']} since {hold['at']}: {hold['reason']}")
+    if pause := state["healing"]["pause"]:
+        lines.append(f"healing paused by {pause['by']} until {pause['until']}: {pause['reason']}")
+    if work := state["healing"]["maintenance"]:
+        lines.append(f"maintenance until {work['until']}: {work['reason']}")
     if state["healing"]["refusal"]:
         lines.append(f"no heal now: {state['healing']['refusal']}")
     for table in state["tables"]:
@@ -71,13 +69,3 @@ def told(state: dict[str, Any]) -> str:
         wanted = f" of {table['expected']}" if table["kind"] == "context" else ""
         lines.append(f"  {table['name']:18} {rows:>8}{wanted:8} {table['condition']}")
     return "\n".join(lines + [f"warning: {warning}" for warning in state["warnings"]])
-
-
-def _own_address() -> str:
-    try:
-        host, port = listen_address("WATCHDOG_LISTEN", "127.0.0.1:9877", os.environ)
-    except SettingsError as error:
-        typer.echo(f"alpimonitor status: {error}", err=True)
-        raise typer.Exit(2) from None
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,59 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from .problems import SettingsError
+
+
+@dataclass(frozen=True)
+class Read:
+    """A variable that is read. `default` as one would write it; None where there is none."""
+
+    default: str | None
+    meaning: str
+
+
+VARIABLES = {
+    "WATCHDOG_CONFIG": Read(None, "the watchdog.toml to read; not set: the shipped profile"),
+    "WATCHDOG_DATABASE_URL": Read(
+        None,
+        "the guarded database, by a role that only reads, directly and through no transaction pooler: "
+        "`postgresql://role:password@host:5432/name`. `[database] url_env` may name another variable",
+    ),
+    "OWNER_DATABASE_URL": Read(
+        None, "the guarded database, by the role that owns its tables; for `watchdog ledger --apply` only"
+    ),
+    "WATCHDOG_HEAL_DATABASE_URL": Read(
+        None, "kept from the programs that a heal runs; otherwise without effect until snapshots are restored"
+    ),
+    "WATCHDOG_STATE_DIR": Read(
+        "var/watchdog", "the folder of the sidecar's own store, made with mode 0700; one sidecar for a folder"
+    ),
+    "WATCHDOG_LISTEN": Read(
+        "127.0.0.1:9877",
+        "host:port of the status page, the metrics and the health addresses; port 0 is any free one; "
+        "`alpimonitor status` asks there, too",
+    ),
+    "WATCHDOG_PUBLIC_URL": Read(
+        None, "the link to the status page in notifications; not set: where the page listens"
+    ),
+    "WATCHDOG_TOKEN_FILE": Read(
+        None,
+        "the file with the token that accept, hold and the other actions need; not set: the one that the "
+        "sidecar keeps in `WATCHDOG_STATE_DIR`",
+    ),
+    "LOG_LEVEL": Read("info", "debug, info, warning, error or critical"),
+    "LOG_FORMAT": Read("plain", "plain: a line for people; json: an object a line"),
+}
+
+PROFILE_VARIABLES = {
+    "ALPIMONITOR_API_URL": Read("http://127.0.0.1:8000", "where consumers reach the API"),
+    "DEPLOYMENT_ENVIRONMENT": Read("development", "what the database has to say it is"),
+    "WATCHDOG_NOTIFY_URL": Read(
+        None, "an apprise URL that hears of everything; not set: the channel `notify` is left out"
+    ),
+    "WATCHDOG_PAGE_URL": Read(
+        None, "an apprise URL that wakes somebody; not set: the channel `page` is left out"
+    ),
+}
 
 _EXPANDED_KEYS = ("url", "environment")
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>[^}]*))?\}")
@@ -98,9 +152,14 @@ def _unusable(url: str) -> str:
     return ""
 
 
-def listen_address(name: str, default: str, environ: Mapping[str, str]) -> tuple[str, int]:
+def text(name: str, environ: Mapping[str, str]) -> str:
+    """What a variable says, else its default; empty without either."""
+    return environ.get(name) or VARIABLES[name].default or ""
+
+
+def listen_address(name: str, environ: Mapping[str, str]) -> tuple[str, int]:
     """`host:port`, an IPv6 address in brackets; port 0 is any free one."""
-    written = environ.get(name) or default
+    written, default = text(name, environ), VARIABLES[name].default
     found = re.fullmatch(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<port>\d{1,5})", written)
     if found is None or int(found["port"]) > 65535:
         raise SettingsError(f"{name} is {written!r}: set it to host:port such as {default} or [::1]:9877")
@@ -121,9 +180,9 @@ def public_address(name: str, environ: Mapping[str, str]) -> str | None:
     return written
 
 
-def one_of(name: str, allowed: tuple[str, ...], default: str, environ: Mapping[str, str]) -> str:
+def one_of(name: str, allowed: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """A word of a closed list, in any case; returned in lower case."""
-    written = environ.get(name) or default
+    written = text(name, environ)
     if written.lower() not in allowed:
         raise SettingsError(f"{name} is {written!r}: set it to one of {', '.join(allowed)}")
     return written.lower()

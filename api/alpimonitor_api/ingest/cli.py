@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -54,8 +53,8 @@ def once(
       alpimonitor ingest once
       alpimonitor ingest once --file 2026-04-20T2120.json --json
 
-    Exit codes: 0 done, also in part, or another ingestion is running; 1 failed; 2 settings; 5 database
-    unreachable.
+    Exit codes: 0 done, also in part, or another ingestion is running; 1 failed; 2 usage or settings;
+    5 database unreachable; 130 interrupted.
     """
     settings = settings_or_exit()
     source = HttpSource(settings.lindas_endpoint) if file is None else FileSource(file)
@@ -73,14 +72,17 @@ def run() -> None:
       INGESTION_SCHEDULE=10 alpimonitor ingest run
 
     Beside an API that has INGESTION_ENABLED=true it does no harm: they take turns.
+
+    Exit codes: 0 stopped; 2 usage or settings; 130 interrupted before it began, or while it stopped.
     """
     settings = settings_or_exit()
-    asked_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_stop.set())
+    ending = {signal.SIGTERM, signal.SIGINT}
+    # Held back from the ingestion's thread, too, so that they come to sigwait and nowhere else.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     schedule = IngestionSchedule(settings)
     schedule.start()
-    asked_to_stop.wait()
+    signal.sigwait(ending)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)  # a second one does not wait for the pass in progress
     schedule.stop()
 
 

@@ -2,6 +2,8 @@
 --
 -- Nobody works as superuser, and what nobody has to delete nobody can delete: the API and the seed insert and
 -- update, the sidecar reads. TRUNCATE, DELETE and DROP take the owner, whose credentials only migrations get.
+-- Beside that the sidecar keeps the ledger of heals, in a schema of its own: the migration that makes the table
+-- grants that by this role's name, for it could not be granted here (a default privilege knows no columns).
 
 \getenv owner_password OWNER_DATABASE_PASSWORD
 \getenv api_password API_DATABASE_PASSWORD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 
 from .guards import seconds_to_heal
 from .model import Incident, Policy, State
@@ -10,7 +11,8 @@ from .remedies import REFUSALS, SYMPTOMS
 from .seen import Expectation, Findings, Loss
 from .words import CONTEXT_LOSS, Mode, Phase, Reason
 
-_WAITS_FOR_TIME = frozenset({Reason.NOT_PROVEN_YET, Reason.PLANNING, Reason.BACKING_OFF})
+_WAITS_FOR_TIME = frozenset({Reason.NOT_PROVEN_YET, Reason.NOT_QUIET, Reason.PLANNING, Reason.BACKING_OFF})
+_BRAKE = "alpimonitor watchdog hold --reason …"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def what_is_next(now: Situation) -> str:
     if now.lost and now.refusal in _WAITS_FOR_TIME:
         seconds = seconds_until_heal(now)
         return f"heals in {seconds:.0f} s" if seconds >= 1 else "heals now"
+    if now.refusal is Reason.NOT_LEADING:
+        return "another sidecar heals"
     if now.refusal is not None:
         return f"waiting: {words(now.refusal)}"
     if now.rows_back:
@@ -112,7 +116,8 @@ def seconds_until_heal(now: Situation) -> float:
         return 0.0
     lasted = [streak.lasted for streak in now.state.streaks if streak.symptom in CONTEXT_LOSS]
     proven_in = now.policy.confirm_for - max(lasted, default=0.0)
-    return max(0.0, proven_in, seconds_to_heal(now.state, now.policy))
+    quiet_in = now.state.losses_lived + now.policy.quiet_for - now.state.lived
+    return max(0.0, proven_in, quiet_in, seconds_to_heal(now.state, now.policy))
 
 
 def advise(now: Situation) -> Advice:
@@ -146,6 +151,9 @@ def _of_rows_that_are_back(now: Situation) -> Advice:
 
 
 def _of_missing_rows(now: Situation) -> Advice:
+    brake = braked_by(now.state, now.policy, now.refusal)
+    if brake:
+        return Advice(False, f"Nothing to do unless you know nothing of it: {brake}")
     if now.obstacle is not None:
         return Advice(True, REFUSALS[now.obstacle])
     if now.incident.repeated:
@@ -160,16 +168,41 @@ def _of_missing_rows(now: Situation) -> Advice:
         return Advice(True, REFUSALS[now.refusal])
     if now.refusal in _WAITS_FOR_TIME:
         return Advice(False, "Nothing to do: the sidecar puts the rows back and says when it is done.")
+    if now.refusal is Reason.NOT_LEADING:
+        return Advice(
+            False, "Nothing to do yet: another sidecar heals this database; if it ends, this one takes over."
+        )
     return Advice(False, f"Nothing to do yet: the sidecar heals when this has passed: {words(now.refusal)}.")
 
 
+def braked_by(state: State, policy: Policy, refusal: Reason | None) -> str:
+    """Who keeps healing back, why and until when, and how it goes on; "" when nobody does."""
+    hold, pause = state.hold, state.pause
+    resume = "`alpimonitor watchdog resume --reason …` lets it go on."
+    if refusal is Reason.HELD and hold is not None:
+        return f"{hold.by} holds healing since {hold.at:%H:%M:%S} UTC ({hold.reason}); {resume}"
+    if refusal is Reason.PAUSED and pause is not None:
+        until = f"{pause.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{pause.by} has paused healing until {until} ({pause.reason}); {resume}"
+    if refusal is Reason.MAINTENANCE:
+        windows = "; ".join(
+            f"{window.reason}, until {window.end.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            for window in policy.maintenance
+        )
+        return f"a maintenance window is declared ({windows}); healing goes on when it has ended."
+    return ""
+
+
 def plan(now: Situation, healer: str, after: str) -> str:
-    """What a heal will do, as far as it is known: "" when none will."""
+    """What a heal will do, as far as it is known: "" when none will, or another sidecar's."""
     if now.policy.healer is None or now.policy.mode is Mode.OFF or now.obstacle not in {None, Reason.DRY_RUN}:
         return ""
+    if now.refusal is Reason.NOT_LEADING:
+        return ""  # a hold here would not hold it
     inserts = now.state.plan.inserts if now.state.plan else ()
     rows = ", ".join(f"+{count} {table}" for table, count in inserts)
     verified = "then ingestion has to see every station" if now.expected.stations is not None else ""
     steps = [f"{healer} ({rows})" if rows else healer, after, verified]
     dry = " (dry run: not carried out)" if now.policy.mode is Mode.DRY_RUN else ""
-    return f"Plan{dry}: " + "; ".join(step for step in steps if step) + "."
+    brake = "" if now.policy.mode is Mode.DRY_RUN else f" To hold it: {_BRAKE}"
+    return f"Plan{dry}: " + "; ".join(step for step in steps if step) + f".{brake}"

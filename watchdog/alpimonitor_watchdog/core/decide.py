@@ -6,13 +6,14 @@ Pure: the same state and observation give the same decision.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from . import symptoms
-from .model import Decision, Policy, State, Streak
+from .hearing import hear, hear_at_last
+from .model import Decision, Policy, State
+from .passing import advance
 from .pursuit import open_incident, pursue
 from .recovery import healing, verifying
-from .seen import Expectation, Findings, Observation
+from .seen import Expectation, Observation
 from .step import Step, details
 from .words import OPEN_PHASES, Phase, Reason
 
@@ -23,49 +24,20 @@ def decide(state: State, seen: Observation, expected: Expectation, policy: Polic
     Invariants: an incident is open exactly in OPEN_PHASES; a heal starts only from a loss seen in this very
     observation with every guard rail holding; no change of phase without a Reason.
     """
-    findings = symptoms.find(seen, expected, policy)
-    step = Step(advance(state, seen, findings, policy), seen, findings, expected, policy)
+    findings = symptoms.find(seen, expected, policy, state.good)
+    step = Step(advance(state, seen, findings, expected, policy), seen, findings, expected, policy)
     if seen.plan is not None and step.state.planning and seen.plan.number == step.state.plan_number:
         step.set(plan=seen.plan, planning=False)
+    hear(step)
     if step.state.phase in OPEN_PHASES:
         step.worsen()
     _PHASES[step.state.phase](step)
+    hear_at_last(step)
     if step.state.phase in OPEN_PHASES:
         step.remind()
     if (step.state.incident is not None) != (step.state.phase in OPEN_PHASES):
         raise AssertionError(f"phase {step.state.phase} with incident {step.state.incident}")
     return step.decision()
-
-
-def advance(state: State, seen: Observation, findings: Findings, policy: Policy) -> State:
-    """Time passes: streaks grow, break or, where nothing could be seen, stand still; old heals drop out."""
-    lived = state.lived + max(0.0, seen.elapsed)
-    before = {streak.symptom: streak for streak in state.streaks}
-    concerned = frozenset(state.incident.symptoms) if state.incident else frozenset(before)
-    streaks = []
-    for finding in findings.found:
-        streak = before.pop(finding.symptom, None)
-        if streak is None:
-            streaks.append(Streak(finding.symptom, since=seen.at, probes=1))
-        else:
-            lasted = streak.lasted + (0.0 if streak.stalled else lived - state.lived)
-            streaks.append(replace(streak, probes=streak.probes + 1, lasted=lasted, stalled=False))
-    streaks += [
-        replace(streak, stalled=True)
-        for symptom, streak in before.items()
-        if symptom in findings.undetermined
-    ]
-    window_start = lived - policy.heal_window
-    calm = state.phase is Phase.HEALTHY and lived - state.phase_lived >= policy.backoff_reset_after
-    return replace(
-        state,
-        lived=lived,
-        streaks=tuple(streaks),
-        clear_probes=state.clear_probes + 1 if findings.clear_of(concerned) else 0,
-        # By its end: a heal may take longer than the window, and the back-off counts from its end.
-        heals=tuple(heal for heal in state.heals if heal.ended_lived > window_start),
-        series=0 if calm else state.series,
-    )
 
 
 def idle(step: Step) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .step import BOTH, CLEAR_PROBES, Step, details
+from .passing import next_episode
+from .step import CLEAR_PROBES, Step, details
 from .words import Kind, Phase, Reason
 
 
 def ingestion_proven(step: Step) -> bool:
     """A run of ingestion that started after the heal saw every station, and nothing is wrong."""
-    if not step.findings.context_whole or step.findings.found:
+    if not step.findings.context_whole or step.findings.wrong:
         return False
     if step.expected.stations is None:
         return step.state.clear_probes >= CLEAR_PROBES
@@ -40,9 +41,19 @@ def resolve(step: Step, reason: Reason) -> None:
     step.tell(Kind.RESOLVED, step.audience(), reason)
     step.about = step.incident
     step.move(Phase.RESOLVED, reason)
-    step.set(incident=None, plan=None, planning=False)
+    by_itself = reason is Reason.SYMPTOMS_CLEARED and step.incident.proof_since is None
+    step.set(
+        cleared_lived=step.lived if by_itself else None,
+        recurrence=step.incident.recurrence,
+        episode=next_episode(step.state, step.seen),
+        hold=None,
+        asked_lived=None,
+        incident=None,
+        plan=None,
+        planning=False,
+    )
 
 
 def escalate(step: Step, reason: Reason) -> None:
     step.move(Phase.ESCALATED, reason, details(step.findings.found))
-    step.tell(Kind.ESCALATED, BOTH, reason, details(step.findings.found))
+    step.tell(Kind.ESCALATED, step.loud, reason, details(step.findings.found))

@@ -24,14 +24,45 @@ class Case:
     expected: Expectation
     policy: Policy
 
+    @property
+    def asked(self) -> bool:
+        """An operator wants the heal now: what only waits for time does not stand in its way."""
+        return self.state.asked_lived is not None
+
 
 def enabled(case: Case) -> Reason | None:
-    """Healing is on, and there is a healer."""
+    """Healing is on, there is a healer, and nobody holds or pauses it; no maintenance window is open."""
     if case.policy.mode is Mode.OFF:
         return Reason.HEALING_OFF
     if case.policy.healer is None:
         return Reason.NO_HEALER
+    if case.state.hold is not None:
+        return Reason.HELD
+    if case.state.pause is not None and case.state.pause.holds(case.seen.at, case.state.lived):
+        return Reason.PAUSED
+    if any(window.holds(case.seen.at) for window in case.policy.maintenance):
+        return Reason.MAINTENANCE
     return None
+
+
+def leads(case: Case) -> Reason | None:
+    """Of the sidecars that watch this database, this is the one that heals."""
+    leader = case.seen.leader
+    return Reason.NOT_LEADING if leader is not None and not leader.leads else None
+
+
+def same_database(case: Case) -> Reason | None:
+    """It is the database of the last good state; at first contact its `deployment` row has to say so."""
+    if case.findings.other_database:
+        return Reason.OTHER_DATABASE
+    identity = case.seen.database.identity
+    if identity is None:
+        return Reason.NOT_VISIBLE
+    if case.state.good is not None and case.state.good.identity is not None:
+        return None
+    configured = case.expected.environment
+    known = configured is not None and identity.environment == configured
+    return None if known else Reason.NOT_ADOPTED
 
 
 def visible(case: Case) -> Reason | None:
@@ -78,22 +109,28 @@ def proven(case: Case) -> Reason | None:
             if (
                 streak.symptom in CONTEXT_LOSS
                 and streak.probes >= case.policy.confirm_probes
-                and streak.lasted >= case.policy.confirm_for
+                and (case.asked or streak.lasted >= case.policy.confirm_for)
             ):
                 return None
     return Reason.NOT_PROVEN_YET
 
 
+def quiet(case: Case) -> Reason | None:
+    """What is lost has not changed for `quiet_for`: whoever deletes has stopped."""
+    if case.asked or case.state.lived - case.state.losses_lived >= case.policy.quiet_for:
+        return None
+    return Reason.NOT_QUIET
+
+
 def in_budget(case: Case) -> Reason | None:
-    """At most `heal_budget` heals a window, each recorded, apart by the back-off; the circuit is closed."""
+    """At most `heal_budget` heals a window, each recorded, apart by the back-off; the circuit lets it."""
     if not case.seen.recordable:
         return Reason.NOT_RECORDABLE
     if circuit_open(case.state, case.policy):
         return Reason.CIRCUIT_OPEN
-    recent = [heal for heal in case.state.heals if case.state.lived - heal.lived < case.policy.heal_window]
-    if len(recent) >= case.policy.heal_budget:
+    if heals_spent(case.state, case.policy) >= case.policy.heal_budget:
         return Reason.BUDGET_SPENT
-    if seconds_to_heal(case.state, case.policy) > 0:
+    if not case.asked and seconds_to_heal(case.state, case.policy) > 0:
         return Reason.BACKING_OFF
     return None
 
@@ -121,6 +158,16 @@ def harmless(case: Case) -> Reason | None:
     return None
 
 
+def unintended(case: Case) -> Reason | None:
+    """The plan puts back nothing that an operator accepted as gone."""
+    good, plan = case.state.good, case.state.plan
+    if good is None or plan is None:
+        return None
+    accepted = {_bare(table.name) for table in good.tables if table.accepted}
+    put_back = {_bare(table) for table, rows in plan.inserts if rows}
+    return Reason.LOSS_ACCEPTED if accepted & put_back else None
+
+
 def not_dry_run(case: Case) -> Reason | None:
     """The mode is `on`: with `dry-run` everything is decided and nothing is changed. Asked last."""
     return Reason.DRY_RUN if case.policy.mode is Mode.DRY_RUN else None
@@ -132,12 +179,16 @@ Guard = Callable[[Case], Reason | None]
 GUARDS: tuple[Guard, ...] = (
     enabled,
     visible,
+    same_database,
+    leads,
     alone,
     right_schema,
     writable,
     in_budget,
     proven,
+    quiet,
     harmless,
+    unintended,
     not_dry_run,
 )
 
@@ -154,20 +205,45 @@ def obstacle(case: Case) -> Reason | None:
 
 
 def circuit_open(state: State, policy: Policy) -> bool:
-    """Whether heals of this window that were undone, or that failed in a row, have stopped healing."""
-    if sum(heal.undone for heal in state.heals) >= policy.circuit_after_wipes:
+    """Whether healing has stopped itself, and no trial may be made. One may when an operator asks for it."""
+    circuit = state.circuit
+    if circuit is None or (state.asked_lived is not None and not circuit.tried):
+        return False
+    return not circuit.lets_try(state.lived, policy.circuit_trial_after)
+
+
+def circuit_trips(state: State, policy: Policy) -> bool:
+    """Whether heals that were undone, or that failed in a row, are too many since the circuit was closed."""
+    heals = [heal for heal in state.heals if heal.lived >= state.circuit_since]
+    if sum(heal.undone for heal in heals) >= policy.circuit_after_wipes:
         return True
     failed_in_a_row = 0
-    for heal in reversed(state.heals):
+    for heal in reversed(heals):
         if heal.succeeded:
             break
         failed_in_a_row += 1
     return failed_in_a_row >= policy.circuit_after_failures
 
 
+def heals_spent(state: State, policy: Policy) -> int:
+    """Heals of the window: what this sidecar knows, or what the database recorded of all, if that is more."""
+    began = state.lived - policy.heal_window
+    ours = sum(heal.lived > began for heal in state.heals)
+    return max(ours, sum(at > began for at in state.ledger))
+
+
 def seconds_to_heal(state: State, policy: Policy) -> float:
     """Seconds until the back-off lets the next heal run; 0 when it may now."""
-    if not state.heals or state.series == 0:
+    ended = [heal.ended_lived for heal in state.heals[-1:]] if state.series else []
+    # Heals of any sidecar, ours among them: who takes over waits as long as who healed before would have.
+    recent = [at for at in state.ledger if state.lived - at < policy.backoff_reset_after]
+    series, last = max(state.series, len(recent)), max((*ended, *recent), default=None)
+    if last is None:
         return 0.0
-    pause = min(policy.backoff_first * 2.0 ** (state.series - 1), policy.backoff_max)
-    return max(0.0, state.heals[-1].ended_lived + pause - state.lived)
+    pause = min(policy.backoff_first * 2.0 ** (series - 1), policy.backoff_max)
+    return max(0.0, last + pause - state.lived)
+
+
+def _bare(table: str) -> str:
+    """A table's name without schema and quotes: a plan may write it in another way than the declaration."""
+    return table.rpartition(".")[2].strip('"')

@@ -85,6 +85,8 @@ def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
         case Kind.RESTORED:
             return f"context restored (was: {was})", "verifying"
         case Kind.RESOLVED:
+            if notify.reason is Reason.ACCEPTED:
+                return "resolved: the present state was accepted", f"was: {was or what_is_wrong(now)}"
             ended = "rows put back and proven" if now.incident.proof_since else "cleared by itself"
             return f"resolved: {ended}", f"was: {was or what_is_wrong(now)}"
         case Kind.ESCALATED:
@@ -104,11 +106,19 @@ def _body(notify: Notify, now: Situation, about: About) -> list[str]:
         lines.append("Rows at worst: " + ", ".join(shown(loss) for loss in incident.losses))
     if now.lost:
         lines += [line for line in (plan(now, about.healer, about.after),) if line]
+    if incident.recurrence:
+        lines.append(
+            f"It comes and goes: opened {incident.recurrence + 1} times in a row. "
+            "It ends when it stays clear."
+        )
+    if incident.acknowledged_at is not None:
+        at = incident.acknowledged_at
+        lines.append(f"Acknowledged by {incident.acknowledged_by} at {at:%Y-%m-%d %H:%M:%S} UTC.")
     if incident.losses:
         lines.append("Who: not recorded (no flight recorder is installed).")
     return [
         *lines,
-        f"Incident {incident.id}, opened {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"Incident {incident.id} (key {incident.key}), opened {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, "
         f"{_duration(now.state.lived - incident.opened_lived)} ago.",
         f"Look: {about.status_url}",
     ]

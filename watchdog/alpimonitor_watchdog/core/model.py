@@ -11,16 +11,16 @@ Phases and the transitions between them (checked against the code by a test):
     suspected   healthy     symptoms_cleared
     suspected   open        loss_confirmed, symptom_lasted
     open        healing     guards_hold
-    open        resolved    symptoms_cleared, ingestion_complete
+    open        resolved    symptoms_cleared, ingestion_complete, accepted
     open        escalated   not_restored_in_time
     healing     verifying   context_restored
     healing     open        heal_failed, heal_interrupted, proof_failed
     healing     escalated   consumers_not_served
     verifying   open        lost_again
-    verifying   resolved    ingestion_complete, symptoms_cleared
+    verifying   resolved    ingestion_complete, symptoms_cleared, accepted
     verifying   escalated   verification_late
     escalated   healing     guards_hold
-    escalated   resolved    ingestion_complete, symptoms_cleared
+    escalated   resolved    ingestion_complete, symptoms_cleared, accepted
     resolved    healthy     episode_over
     resolved    suspected   symptom_seen
     resolved    open        loss_confirmed, symptom_lasted
@@ -35,8 +35,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from .acts import Answer
+from .brakes import Circuit, Hold, Pause, Window
+from .good import Candidate, LastGood
 from .seen import Findings, Loss, PlanSeen
 from .words import Kind, Mode, Phase, Reason, Symptom, Tag
+
+_ENDS = frozenset({Reason.SYMPTOMS_CLEARED, Reason.INGESTION_COMPLETE, Reason.ACCEPTED})
 
 TRANSITIONS: dict[tuple[Phase, Phase], frozenset[Reason]] = {
     (Phase.HEALTHY, Phase.SUSPECTED): frozenset({Reason.SYMPTOM_SEEN}),
@@ -44,7 +49,7 @@ TRANSITIONS: dict[tuple[Phase, Phase], frozenset[Reason]] = {
     (Phase.SUSPECTED, Phase.HEALTHY): frozenset({Reason.SYMPTOMS_CLEARED}),
     (Phase.SUSPECTED, Phase.OPEN): frozenset({Reason.LOSS_CONFIRMED, Reason.SYMPTOM_LASTED}),
     (Phase.OPEN, Phase.HEALING): frozenset({Reason.GUARDS_HOLD}),
-    (Phase.OPEN, Phase.RESOLVED): frozenset({Reason.SYMPTOMS_CLEARED, Reason.INGESTION_COMPLETE}),
+    (Phase.OPEN, Phase.RESOLVED): _ENDS,
     (Phase.OPEN, Phase.ESCALATED): frozenset({Reason.NOT_RESTORED_IN_TIME}),
     (Phase.HEALING, Phase.VERIFYING): frozenset({Reason.CONTEXT_RESTORED}),
     (Phase.HEALING, Phase.OPEN): frozenset(
@@ -52,10 +57,10 @@ TRANSITIONS: dict[tuple[Phase, Phase], frozenset[Reason]] = {
     ),
     (Phase.HEALING, Phase.ESCALATED): frozenset({Reason.CONSUMERS_NOT_SERVED}),
     (Phase.VERIFYING, Phase.OPEN): frozenset({Reason.LOST_AGAIN}),
-    (Phase.VERIFYING, Phase.RESOLVED): frozenset({Reason.INGESTION_COMPLETE, Reason.SYMPTOMS_CLEARED}),
+    (Phase.VERIFYING, Phase.RESOLVED): _ENDS,
     (Phase.VERIFYING, Phase.ESCALATED): frozenset({Reason.VERIFICATION_LATE}),
     (Phase.ESCALATED, Phase.HEALING): frozenset({Reason.GUARDS_HOLD}),
-    (Phase.ESCALATED, Phase.RESOLVED): frozenset({Reason.INGESTION_COMPLETE, Reason.SYMPTOMS_CLEARED}),
+    (Phase.ESCALATED, Phase.RESOLVED): _ENDS,
     (Phase.RESOLVED, Phase.HEALTHY): frozenset({Reason.EPISODE_OVER}),
     (Phase.RESOLVED, Phase.SUSPECTED): frozenset({Reason.SYMPTOM_SEEN}),
     (Phase.RESOLVED, Phase.OPEN): frozenset({Reason.LOSS_CONFIRMED, Reason.SYMPTOM_LASTED}),
@@ -79,6 +84,11 @@ class Policy:
     backoff_reset_after: float = 600.0
     circuit_after_failures: int = 3
     circuit_after_wipes: int = 3
+    circuit_trial_after: float = 1800.0  # doubles with each trial that is undone or fails
+    shrink_fraction: float = 0.5
+    accept_after: float = 600.0  # an unexplained change that lost no row and stays as it is
+    clear_for: float = 30.0  # before what cleared by itself is over
+    flap_window: float = 600.0  # what comes again within it has to be clear for twice as long
     reminder_every: float = 1800.0
     escalate_after: float = 900.0
     proof_within: float = 30.0
@@ -87,6 +97,7 @@ class Policy:
     unhealthy_after: float = 120.0
     settle_after: float = 10.0  # schema and ingestion have to be wrong for this long
     straggler_after: float = 7200.0  # one station missing
+    maintenance: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,11 @@ class Incident:
     restored_lived: float | None = None
     proof_since: datetime | None = None  # a run of ingestion has to start after this
     known_run: datetime | None = None  # start of the last run before the loss: whatever its clock, no proof
+    key: str = ""  # the same in every sidecar that watches this database
+    told: tuple[Kind, ...] = ()  # every notification so far
+    recurrence: int = 0  # incidents before it that had just cleared by themselves
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +178,24 @@ class State:
     planned_for: tuple[Loss, ...] = ()  # the losses it was asked for
     planned_lived: float = 0.0
     heal: Heal | None = None
+    after_due: bool = False  # what follows a heal was asked for, and is not known to have run
     heals: tuple[HealRecord, ...] = ()  # within the window
     series: int = 0  # heals since the last long healthy stretch: the back-off's exponent
+    circuit: Circuit | None = None
+    circuit_since: float = 0.0  # heals before it no longer count for the circuit
+    ledger: tuple[float, ...] = ()  # when heals began that the database recorded, by any sidecar; `lived`
+    good: LastGood | None = None
+    candidate: Candidate | None = None
+    losses: tuple[Loss, ...] = ()  # as last seen
+    losses_lived: float = 0.0  # when they last changed
+    clear_lasted: float = 0.0  # seconds between the clear observations in a row
+    cleared_lived: float | None = None  # when the last incident ended that cleared by itself
+    recurrence: int = 0  # of that incident
+    hold: Hold | None = None
+    pause: Pause | None = None
+    asked_lived: float | None = None  # when an operator asked for a heal that has not begun
+    episode: int = 0  # the number of the present or next incident, agreed with the other sidecars
+    largest_keyed: int = 0  # the largest episode that gave an incident its key
     next_id: int = 1  # of incidents
     next_heal: int = 1
 
@@ -189,6 +221,7 @@ class Notify:
     tags: frozenset[Tag]
     reason: Reason | None = None
     detail: str = ""
+    number: int = 1  # of its kind in this incident
 
 
 @dataclass(frozen=True)
@@ -225,3 +258,4 @@ class Decision:
     obstacle: Reason | None = None  # what will refuse the heal even when all that passes by itself has passed
     refusal_is_new: bool = False
     incident: Incident | None = None  # what this decision is about, also when it just ended
+    answers: tuple[Answer, ...] = ()  # to operators

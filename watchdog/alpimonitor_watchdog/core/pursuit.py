@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from . import guards
+from .brakes import Circuit
 from .endings import escalate, ingestion_proven, last_run, resolve, resolved_because
 from .guards import Case
 from .model import Heal, Incident, MakePlan, StartHeal
 from .seen import Finding
-from .step import BOTH, CLEAR_PROBES, NOTIFY, Step, details
-from .words import CONTEXT_LOSS, WAITS, Kind, Mode, Phase, Reason
+from .step import CLEAR_PROBES, NOTIFY, Step, details
+from .words import CONTEXT_LOSS, WAITS, HealOutcome, Kind, Mode, Phase, Reason
 
 
 def open_incident(step: Step, confirmed: tuple[Finding, ...]) -> None:
@@ -19,6 +21,8 @@ def open_incident(step: Step, confirmed: tuple[Finding, ...]) -> None:
     if lost:
         mark_undone(step)
     number = step.state.next_id
+    ended = step.state.cleared_lived
+    again = ended is not None and step.lived - ended <= step.policy.flap_window
     incident = Incident(
         id=f"{step.seen.at:%Y%m%dT%H%M%SZ}-{number}",
         opened_at=step.seen.at,
@@ -29,21 +33,47 @@ def open_incident(step: Step, confirmed: tuple[Finding, ...]) -> None:
         pages=any(finding.pages for finding in confirmed),
         reminded_lived=step.lived,
         known_run=last_run(step),
+        key=_key(step, number),
+        recurrence=step.state.recurrence + 1 if again else 0,
     )
-    step.set(incident=incident, next_id=number + 1, plan=None, planning=False)
+    largest = max(step.state.largest_keyed, step.state.episode)
+    step.set(incident=incident, next_id=number + 1, largest_keyed=largest, plan=None, planning=False)
     reason = Reason.LOSS_CONFIRMED if lost else Reason.SYMPTOM_LASTED
     step.move(Phase.OPEN, reason, details(confirmed))
-    step.tell(Kind.OPENED, BOTH if repeated else NOTIFY, reason, details(confirmed))
+    step.tell(Kind.OPENED, step.loud if repeated else NOTIFY, reason, details(confirmed))
     pursue(step)
 
 
+def _key(step: Step, number: int) -> str:
+    """The episode's number, agreed before anything was lost; once more with a number of its own.
+
+    It grows but for a leader that knew less than its predecessor: no key is made twice all the same.
+    """
+    key = f"{step.state.episode:08x}"
+    return key if step.state.episode > step.state.largest_keyed else f"{key}-{number}"
+
+
 def mark_undone(step: Step) -> bool:
-    """The context is lost after a heal that had put it back: note it, once a heal."""
-    heals = step.state.heals
-    if not heals or not heals[-1].succeeded or heals[-1].undone:
-        return False
-    step.set(heals=(*heals[:-1], replace(heals[-1], undone=True)))
-    return True
+    """The context is lost after a heal that had put it back: note it, once a heal.
+
+    A trial of the circuit has failed then, also where the heal itself is older than the window.
+    """
+    heals, circuit = step.state.heals, step.state.circuit
+    undone = bool(heals) and heals[-1].succeeded and not heals[-1].undone
+    if undone:
+        step.set(heals=(*heals[:-1], replace(heals[-1], undone=True)))
+    if undone or (circuit is not None and circuit.tried):
+        trip_circuit(step)
+    return undone
+
+
+def trip_circuit(step: Step) -> None:
+    """Open the circuit when too many heals failed or were undone, or when its trial did."""
+    circuit = step.state.circuit
+    if circuit is None and guards.circuit_trips(step.state, step.policy):
+        step.set(circuit=Circuit(step.lived))
+    elif circuit is not None and circuit.tried:
+        step.set(circuit=Circuit(step.lived, circuit.times + 1))
 
 
 def pursue(step: Step) -> None:
@@ -59,14 +89,42 @@ def pursue(step: Step) -> None:
     else:
         if step.incident.refused is not None:
             step.note(refused=None)
+        if step.incident.proof_since is None and step.incident.losses:
+            step.note(proof_since=_healed_by_another(step))
         if step.state.clear_probes >= CLEAR_PROBES:
-            if step.incident.proof_since is None:
+            if step.incident.proof_since is not None:
+                if ingestion_proven(step):
+                    resolve(step, resolved_because(step))
+            elif step.state.clear_lasted >= clear_for(step):
                 resolve(step, Reason.SYMPTOMS_CLEARED)
-            elif ingestion_proven(step):
-                resolve(step, resolved_because(step))
     open_for = step.lived - step.state.incident.opened_lived if step.state.incident else 0.0
-    if step.state.phase is Phase.OPEN and open_for >= step.policy.escalate_after and step.incident.pages:
+    late = step.state.phase is Phase.OPEN and open_for >= step.policy.escalate_after
+    if late and step.incident.pages and not (step.braked or step.settling):
         escalate(step, Reason.NOT_RESTORED_IN_TIME)
+
+
+def clear_for(step: Step) -> float:
+    """Seconds that it has to be clear before it is over: the longer, the more often it came back."""
+    doubled = step.policy.clear_for * 2.0 ** min(step.incident.recurrence, 20)
+    return min(doubled, max(step.policy.flap_window, step.policy.clear_for))
+
+
+def _healed_by_another(step: Step) -> datetime | None:
+    """The end of another sidecar's heal in this incident, by the database's clock; None: there was none.
+
+    What it put back has to be proven as after a heal of our own. Where its end is not known, it ends now.
+    """
+    attempts = step.seen.leader.attempts if step.seen.leader else None
+    # By both clocks: the state does not live while the sidecar is down, and the wall clock may be set back.
+    lived, passed = step.lived - step.incident.opened_lived, step.seen.at - step.incident.opened_at
+    open_for = max(lived, passed.total_seconds())
+    healed = [attempt for attempt in attempts or () if not attempt.ours and attempt.age <= open_for]
+    if not healed:
+        return None
+    now, newest = step.seen.database.clock or step.seen.at, min(healed, key=lambda attempt: attempt.age)
+    if newest.outcome is not HealOutcome.SUCCEEDED or newest.ended is None:
+        return now
+    return now - timedelta(seconds=newest.ended)
 
 
 def lost_again(step: Step) -> None:
@@ -80,12 +138,17 @@ def lost_again(step: Step) -> None:
         known_run=last_run(step),
         repeated=True,
         refusals_notified=(),
+        acknowledged_at=None,
+        acknowledged_by="",
     )
-    step.tell(Kind.WORSENED, BOTH, Reason.LOST_AGAIN, details(step.findings.found))
+    step.tell(Kind.WORSENED, step.loud, Reason.LOST_AGAIN, details(step.findings.found))
 
 
 def consider_heal(step: Step) -> None:
     ask_for_plan(step)
+    asked = step.state.asked_lived
+    if asked is not None and step.lived - asked > step.policy.proof_within:
+        step.set(asked_lived=None)
     case = Case(step.state, step.seen, step.findings, step.expected, step.policy)
     step.obstacle = guards.obstacle(case)
     reason = guards.refusal(case)
@@ -113,7 +176,8 @@ def ask_for_plan(step: Step) -> None:
     if fits:
         case = Case(state, step.seen, step.findings, step.expected, step.policy)
         due = step.lived - state.planned_lived >= step.policy.backoff_first
-        if guards.harmless(case) is None or not due:
+        acceptable = guards.harmless(case) is None and guards.unintended(case) is None
+        if acceptable or not due:
             return
     step.set(
         plan=state.plan if fits else None,  # a refused plan stands until its successor is there
@@ -131,7 +195,9 @@ def start_heal(step: Step) -> None:
         raise AssertionError("two heals at once")
     heal = Heal(f"{step.incident.id}-h{state.next_heal}", step.seen.at, step.lived)
     inserts = state.plan.inserts if state.plan else ()
-    step.set(heal=heal, next_heal=state.next_heal + 1, series=state.series + 1)
+    step.set(heal=heal, next_heal=state.next_heal + 1, series=state.series + 1, asked_lived=None)
+    if state.circuit is not None:
+        step.set(circuit=replace(state.circuit, tried=True))
     step.note(refused=None)
     plan = ", ".join(f"+{count} {table}" for table, count in inserts)
     step.move(Phase.HEALING, Reason.GUARDS_HOLD, f"plan: {plan}")
@@ -146,4 +212,4 @@ def refuse(step: Step, reason: Reason, *, announce: bool) -> None:
         step.note(refused=reason)
     if announce and reason not in WAITS and reason not in step.incident.refusals_notified:
         step.note(refusals_notified=(*step.incident.refusals_notified, reason))
-        step.tell(Kind.HEAL_REFUSED, BOTH, reason, step.refusal_detail())
+        step.tell(Kind.HEAL_REFUSED, step.loud, reason, step.refusal_detail())

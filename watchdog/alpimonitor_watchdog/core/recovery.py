@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .endings import escalate, ingestion_proven, resolve, resolved_because
+from .good import absorb, present
 from .model import Heal, HealRecord, RunAfter
-from .pursuit import pursue
+from .pursuit import pursue, trip_circuit
 from .seen import HealSeen
-from .step import BOTH, Step, details
+from .step import Step, details
 from .words import HealOutcome, Kind, Phase, Reason
 
 
@@ -27,26 +28,28 @@ def healing(step: Step) -> None:
             return
     if heal.ended_lived is None:
         return
-    whole = step.findings.context_whole
+    whole = step.findings.context_whole and not step.findings.other_database
     late = step.lived - heal.ended_lived >= step.policy.proof_within
     if whole and consumers_served(step, heal.ended_lived):
         record(step, heal, succeeded=True)
+        learn(step)
         step.note(restored_at=step.seen.at, restored_lived=step.lived, proof_since=heal.ended_at)
         step.move(Phase.VERIFYING, Reason.CONTEXT_RESTORED)
         step.tell(Kind.RESTORED, step.audience(), Reason.CONTEXT_RESTORED)
-        step.effects.append(RunAfter())
+        run_after(step)
         verifying(step)
     elif whole and late:
         record(step, heal, succeeded=True)
+        learn(step)
         step.note(proof_since=heal.ended_at)
-        step.effects.append(RunAfter())
+        run_after(step)
         escalate(step, Reason.CONSUMERS_NOT_SERVED)
     elif late:
         record(step, heal, succeeded=False)
         step.note(proof_since=heal.ended_at)
         detail = details(step.findings.found)
         step.move(Phase.OPEN, Reason.PROOF_FAILED, detail)
-        step.tell(Kind.HEAL_FAILED, BOTH, Reason.PROOF_FAILED, detail)
+        step.tell(Kind.HEAL_FAILED, step.loud, Reason.PROOF_FAILED, detail)
 
 
 def heal_failed(step: Step, heal: Heal, ended: HealSeen) -> None:
@@ -58,9 +61,14 @@ def heal_failed(step: Step, heal: Heal, ended: HealSeen) -> None:
     detail = f"{ended.outcome.value}: {ended.detail}" if ended.detail else ended.outcome.value
     step.move(Phase.OPEN, reason, detail)
     if step.findings.context_whole:
-        step.effects.append(RunAfter())
+        run_after(step)
     else:
-        step.tell(Kind.HEAL_FAILED, BOTH, reason, detail)
+        step.tell(Kind.HEAL_FAILED, step.loud, reason, detail)
+
+
+def run_after(step: Step) -> None:
+    step.set(after_due=True)
+    step.effects.append(RunAfter())
 
 
 def record(step: Step, heal: Heal, *, succeeded: bool) -> None:
@@ -68,6 +76,20 @@ def record(step: Step, heal: Heal, *, succeeded: bool) -> None:
         heal.started_lived, heal.ended_lived if heal.ended_lived is not None else step.lived, succeeded
     )
     step.set(heal=None, plan=None, planning=False, heals=(*step.state.heals, past))
+    if not succeeded:
+        trip_circuit(step)
+
+
+def learn(step: Step) -> None:
+    """What a heal put back is explained, and good at once; but not where rows are fewer than before.
+
+    A table that had lost nothing was not put back: a change of it still has to explain itself.
+    """
+    now, last = present(step.seen.database, step.expected), step.state.good
+    if now is not None and last is not None:
+        lost = {loss.table for loss in step.incident.losses}
+        known = tuple(table if table.name in lost else last.table(table.name) or table for table in now)
+        step.set(good=absorb(last, known, step.seen.at), candidate=None)
 
 
 def consumers_served(step: Step, since_lived: float) -> bool:
@@ -93,5 +115,5 @@ def verifying(step: Step) -> None:
         resolve(step, resolved_because(step))
         return
     late = step.expected.ingestion_interval + step.policy.verify_grace
-    if step.lived - step.state.phase_lived >= late:
+    if step.lived - step.state.phase_lived >= late and not step.braked:
         escalate(step, Reason.VERIFICATION_LATE)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from .words import Reason, Symptom
 
 REFUSALS: dict[Reason, str] = {
+    Reason.HELD: "an operator holds healing; `alpimonitor watchdog resume` lets it go on.",
+    Reason.PAUSED: "an operator has paused healing; `alpimonitor watchdog resume` ends it before its time.",
+    Reason.MAINTENANCE: "a maintenance window is open; the sidecar heals when it has ended.",
+    Reason.NOT_LEADING: "another sidecar heals this database; look at its page, or stop it if it hangs.",
+    Reason.NOT_QUIET: "rows are still being lost; find the session that deletes.",
     Reason.NOT_PROVEN_YET: "the loss comes and goes; find the session that writes.",
     Reason.PLANNING: "the healer's plan takes too long; run `alpimonitor watchdog check`.",
     Reason.BACKING_OFF: "the sidecar waits before it heals again; stop what empties the tables.",
@@ -15,6 +20,14 @@ REFUSALS: dict[Reason, str] = {
     Reason.DRY_RUN: 'healing is dry-run in watchdog.toml; put the rows back by hand, or set mode = "on".',
     Reason.NO_HEALER: "no healer is declared; put the rows back by hand, then declare [heal.command].",
     Reason.NOT_RECORDABLE: "the sidecar cannot write its state directory; make room or mend its rights.",
+    Reason.OTHER_DATABASE: (
+        "this is not the database that was last good; check the address, "
+        "and if it is the right one: `alpimonitor watchdog adopt`."
+    ),
+    Reason.NOT_ADOPTED: (
+        "this database was never seen whole, so it may be the wrong one; "
+        "if it is the right one: `alpimonitor watchdog adopt`."
+    ),
     Reason.TABLE_MISSING: "a guarded table is gone; restore the schema first, then the rows.",
     Reason.COLUMN_MISSING: "a declared column is gone; restore the schema first, then the rows.",
     Reason.REVISION_NOT_ALLOWED: "the schema is at another revision; migrate, or allow it under [revision].",
@@ -37,6 +50,9 @@ REFUSALS: dict[Reason, str] = {
     Reason.PLAN_UPDATES: "the healer's plan would change rows; read it before anybody runs it.",
     Reason.PLAN_EMPTY: (
         "the healer has nothing to put back though rows are missing; compare its plan with watchdog.toml."
+    ),
+    Reason.LOSS_ACCEPTED: (
+        "the healer would also put back rows that an operator accepted as gone; put the others back by hand."
     ),
 }
 

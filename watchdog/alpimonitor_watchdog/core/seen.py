@@ -33,16 +33,18 @@ class Identity:
     deployment: str | None = None  # id of the `deployment` row
     environment: str | None = None  # of the `deployment` row
 
-    def differs_from(self, other: Identity) -> bool:
-        """Whether something that both know is different. The environment is a name, not an identity."""
-        return any(
-            ours is not None and theirs is not None and ours != theirs
-            for ours, theirs in (
-                (self.system, other.system),
-                (self.database_oid, other.database_oid),
-                (self.deployment, other.deployment),
-            )
+    def differences(self, other: Identity) -> list[str]:
+        """What both know and is not the same. The environment is a name, not an identity."""
+        parts = (
+            ("system identifier", self.system, other.system),
+            ("database oid", self.database_oid, other.database_oid),
+            ("deployment", self.deployment, other.deployment),
         )
+        return [
+            f"{name} {ours}, was {theirs}"
+            for name, ours, theirs in parts
+            if ours is not None and theirs is not None and ours != theirs
+        ]
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Attempt:
     age: float  # seconds, by the database's clock
     outcome: HealOutcome | None = None  # None: running, or never ended
     ours: bool = True
+    ended: float | None = None  # seconds since its end was recorded; None: it was not
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class Observation:
     outside: OutsideSeen | None = None  # the newest finished look; None before the first
     plan: PlanSeen | None = None  # a plan finished since the last tick
     heal: HealSeen | None = None
+    after_done: bool = False  # what follows a heal has run
     recordable: bool = True  # whether the last save worked: no heal that could not be recorded
     leader: LeaderSeen | None = None  # None: there is no other sidecar to agree with
     acts: tuple[Act, ...] = ()  # what operators said since the last tick
@@ -173,6 +177,8 @@ class Expectation:
     revisions: frozenset[str] = frozenset()  # allowed; empty: any
     stations: int | None = None  # that a run of ingestion has to see; None: ingestion is not watched
     ingestion_interval: float = 600.0  # seconds between runs
+    stale_after: float | None = None  # seconds without a successful run; None: not watched
+    environment: str | None = None  # what the `deployment` row says of the right database; None: not declared
     health_watched: bool = False  # whether health addresses are declared
 
 
@@ -195,6 +201,7 @@ class Finding:
     opens_after: float = 0.0
     opens_probes: int = 2
     pages: bool = True  # False: worth a notification, not worth waking anybody
+    informs: bool = False  # it is told once, and stands in the way of nothing
 
 
 @dataclass(frozen=True)
@@ -213,10 +220,26 @@ class Findings:
         return any(finding.symptom in CONTEXT_LOSS for finding in self.found)
 
     @property
+    def other_database(self) -> bool:
+        """It is not the database of the last good state: what its rows show says nothing about that one."""
+        return any(finding.symptom is Symptom.IDENTITY_CHANGED for finding in self.found)
+
+    @property
     def context_whole(self) -> bool:
         """Every context table was seen, and none has lost anything."""
         return not self.context_lost and not self.undetermined & CONTEXT_LOSS
 
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """What is wrong, without what only informs."""
+        return tuple(finding for finding in self.found if not finding.informs)
+
     def clear_of(self, symptoms: frozenset[Symptom]) -> bool:
-        """Nothing is wrong, and of `symptoms` each was looked at."""
-        return not self.found and not self.undetermined & symptoms
+        """Nothing is wrong, and of `symptoms` each was looked at.
+
+        What only informs counts where there is nothing else in `symptoms`.
+        """
+        informing = {finding.symptom for finding in self.found if finding.informs} & symptoms
+        if self.wrong or self.undetermined & symptoms:
+            return False
+        return not informing or bool(symptoms - informing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .acts import Act, Answer
 from .model import TRANSITIONS, Decision, Effect, Incident, Notify, Policy, State, Transition
 from .seen import Expectation, Finding, Findings, Loss, Observation
 from .words import CONTEXT_LOSS, Kind, Phase, Reason, Symptom, Tag
@@ -29,6 +30,8 @@ class Step:
     policy: Policy
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    asked: list[Act] = field(default_factory=list)  # operators' wishes for a heal, not answered yet
     about: Incident | None = None  # the incident that this decision ended
     refusal: Reason | None = None
     refusal_is_new: bool = False
@@ -62,11 +65,39 @@ class Step:
     def tell(self, kind: Kind, tags: frozenset[Tag], reason: Reason | None = None, detail: str = "") -> None:
         if Tag.PAGE in tags:
             self.note(paged=True)
-        self.effects.append(Notify(kind, tags, reason, detail))
+        self.note(told=(*self.incident.told, kind))
+        self.effects.append(Notify(kind, tags, reason, detail, self.incident.told.count(kind)))
+
+    @property
+    def loud(self) -> frozenset[Tag]:
+        """Whom news that need a person go to: nobody is woken for what somebody is at work on."""
+        return NOTIFY if self.incident.acknowledged_at is not None or self.braked else BOTH
+
+    @property
+    def braked(self) -> bool:
+        """Planned work, or an operator who keeps healing back: a person knows."""
+        state, at = self.state, self.seen.at
+        return (
+            state.hold is not None
+            or (state.pause is not None and state.pause.holds(at, self.lived))
+            or any(window.holds(at) for window in self.policy.maintenance)
+        )
+
+    @property
+    def settling(self) -> bool:
+        """It has cleared by itself and only has to stay so: nobody is woken for what is over."""
+        return self.incident.proof_since is None and self.state.clear_probes > 0
+
+    def answer(self, act: Act, refused: Reason | None, sentence: str) -> None:
+        self.answers.append(Answer(act, refused, sentence))
 
     def audience(self) -> frozenset[Tag]:
-        """Whom further news of this incident goes to: who was paged wants to hear the end of it."""
+        """Whom good news of this incident goes to: who was paged wants to hear the end of it."""
         return BOTH if self.incident.paged else NOTIFY
+
+    def again(self) -> frozenset[Tag]:
+        """Whom other news of it goes to: who was paged, but not during planned work."""
+        return NOTIFY if self.braked else self.audience()
 
     def confirmed(self) -> tuple[Finding, ...]:
         """The findings of this observation that have lasted long enough to open an incident."""
@@ -101,24 +132,33 @@ class Step:
         news = [f for f in confirmed if f in fresh or f in graver or set(f.losses) & set(grown)]
         if self.incident.restored_lived is not None:
             news = [finding for finding in news if finding in self.beside_the_proof()]
+        if any(not finding.informs for finding in news):
+            self.note(acknowledged_at=None, acknowledged_by="")
         if news:
-            self.tell(Kind.WORSENED, self.audience(), detail=details(tuple(news)))
+            informs = all(finding.informs for finding in news)
+            self.tell(Kind.WORSENED, NOTIFY if informs else self.again(), detail=details(tuple(news)))
 
     def beside_the_proof(self) -> tuple[Finding, ...]:
         """What is wrong besides what a restored incident waits for: rows that stay, ingestion that sees."""
-        awaited = CONTEXT_LOSS | {Symptom.INGESTION_BLIND}
+        awaited = CONTEXT_LOSS | {Symptom.INGESTION_BLIND, Symptom.INGESTION_STALE, Symptom.CONTEXT_CHANGED}
         return tuple(finding for finding in self.confirmed() if finding.symptom not in awaited)
 
     def remind(self) -> None:
-        """Page what is not restored in time; say again, at intervals, what is still open."""
+        """Page what is not restored in time; say again, at intervals, what is still open.
+
+        Neither while a person is known to be at work on it; and what only informs is said once.
+        """
         incident = self.incident
+        if incident.acknowledged_at is not None or set(incident.symptoms) <= {Symptom.CONTEXT_CHANGED}:
+            return
         late = self.lived - incident.opened_lived >= self.policy.page_after
         unwell = incident.restored_lived is None or bool(self.beside_the_proof())
-        if unwell and incident.pages and not incident.paged and late:
+        quiet = self.braked or self.settling
+        if unwell and incident.pages and not incident.paged and late and not quiet:
             self.tell(Kind.OPENED, PAGE, Reason.NOT_RESTORED_IN_TIME, self.refusal_detail())
             self.note(reminded_lived=self.lived)
         elif self.lived - incident.reminded_lived >= self.policy.reminder_every:
-            self.tell(Kind.REMINDER, self.audience())
+            self.tell(Kind.REMINDER, self.again())
             self.note(reminded_lived=self.lived)
 
     def refusal_detail(self) -> str:
@@ -139,6 +179,7 @@ class Step:
             refusal_is_new=self.refusal_is_new,
             obstacle=self.obstacle,
             incident=self.state.incident or self.about,
+            answers=tuple(self.answers),
         )
 
 

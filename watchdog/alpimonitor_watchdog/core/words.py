@@ -60,9 +60,15 @@ class Reason(StrEnum):
     VERIFICATION_LATE = "verification_late"
     NOT_RESTORED_IN_TIME = "not_restored_in_time"
     EPISODE_OVER = "episode_over"
+    ACCEPTED = "accepted"  # an operator declared the present state intended
 
     # a heal waits: it goes ahead by itself when this has passed
+    HELD = "held"  # enabled: by an operator, until `resume` or the end of the incident
+    PAUSED = "paused"  # enabled: by an operator, until a time
+    MAINTENANCE = "maintenance"  # enabled: a declared window
+    NOT_LEADING = "not_leading"  # leads: another sidecar heals this database
     NOT_PROVEN_YET = "not_proven_yet"  # proven: too few probes, or not long enough
+    NOT_QUIET = "not_quiet"  # quiet: rows were lost a moment ago, more may follow
     PLANNING = "planning"  # harmless: the plan is being made
     BACKING_OFF = "backing_off"  # in budget: too soon after the last heal
     CHANGE_IN_PROGRESS = "change_in_progress"  # alone: a migration, seed or other heal holds the lock
@@ -74,6 +80,8 @@ class Reason(StrEnum):
     DRY_RUN = "dry_run"  # enabled
     NO_HEALER = "no_healer"  # enabled: none is declared
     NOT_RECORDABLE = "not_recordable"  # in budget: the sidecar's store takes no record of a heal
+    OTHER_DATABASE = "other_database"  # same database: not the one of the last good state
+    NOT_ADOPTED = "not_adopted"  # same database: never seen whole, and nothing says that it is the right one
     TABLE_MISSING = "table_missing"  # right schema
     COLUMN_MISSING = "column_missing"  # right schema
     REVISION_NOT_ALLOWED = "revision_not_allowed"  # right schema
@@ -88,16 +96,39 @@ class Reason(StrEnum):
     PLAN_DELETES = "plan_deletes"  # harmless
     PLAN_UPDATES = "plan_updates"  # harmless
     PLAN_EMPTY = "plan_empty"  # harmless: the healer has nothing to put back, though rows are missing
+    LOSS_ACCEPTED = "loss_accepted"  # unintended: the plan puts back what an operator accepted as gone
+
+    # an operator's act is refused
+    NO_INCIDENT = "no_incident"  # there is nothing to hold or to acknowledge
+    NOTHING_LOST = "nothing_lost"  # there is nothing to put back
+    NOTHING_TO_RESUME = "nothing_to_resume"  # neither held nor paused, and the circuit is closed
+    HEAL_RUNNING = "heal_running"  # its end comes first
+    BAD_TIME = "bad_time"  # the end of a pause is past, or too far away
 
 
 WAITS = frozenset(
     {
+        Reason.HELD,
+        Reason.PAUSED,
+        Reason.MAINTENANCE,
+        Reason.NOT_LEADING,
         Reason.NOT_PROVEN_YET,
+        Reason.NOT_QUIET,
         Reason.PLANNING,
         Reason.BACKING_OFF,
         Reason.CHANGE_IN_PROGRESS,
         Reason.NOT_VISIBLE,
         Reason.UNREACHABLE,
+    }
+)
+
+ACT_REFUSALS = frozenset(
+    {
+        Reason.NO_INCIDENT,
+        Reason.NOTHING_LOST,
+        Reason.NOTHING_TO_RESUME,
+        Reason.HEAL_RUNNING,
+        Reason.BAD_TIME,
     }
 )
 

@@ -41,7 +41,11 @@ class Ended:
 
 
 class Child:
-    """Runs programs one at a time; `stop()` from another thread ends the one that runs, and all after it."""
+    """Runs programs one at a time.
+
+    From another thread `stop()` ends the one that runs, and every later one; `forbid()` does so until the
+    next `allow()`.
+    """
 
     def __init__(self, environ: Mapping[str, str], *, term_grace: float = 0.5) -> None:
         self._environ = dict(environ)
@@ -49,6 +53,7 @@ class Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
+        self._forbidden = ""
 
     def run(self, argv: Sequence[str], deadline: float) -> Ended:
         """Run `argv` for at most `deadline` seconds. Never raises: not being able to start is an end, too."""
@@ -63,6 +68,8 @@ class Child:
         with self._lock:
             if self._stopped:
                 return Ended(None, b"", "the sidecar is stopping", stopped=True)
+            if self._forbidden:
+                return Ended(None, b"", f"not started: {self._forbidden}", stopped=True)
             program = shutil.which(argv[0], path=self._environ.get("PATH", os.defpath))
             if program is None:
                 return Ended(127, b"", f"{argv[0]} cannot be started: not found, or not executable")
@@ -88,12 +95,27 @@ class Child:
             end_group(process, self._term_grace if late else 0.0)
             with self._lock:
                 self._process = None
-                stopped = self._stopped
+                stopped, forbidden = self._stopped, self._forbidden
         if late:
             return Ended(None, b"", f"killed after its deadline of {deadline:g} s", late=True)
         if stopped:
             return Ended(None, b"", "ended because the sidecar stops", stopped=True)
+        if forbidden and process.returncode < 0:
+            return Ended(None, b"", f"ended: {forbidden}", stopped=True)
         return Ended(process.returncode, _head(out), _tail(err))
+
+    def allow(self) -> None:
+        """Programs may start again."""
+        with self._lock:
+            self._forbidden = ""
+
+    def forbid(self, why: str) -> None:
+        """End what runs, and let nothing start before the next `allow`."""
+        with self._lock:
+            self._forbidden = why
+            process = self._process
+        if process is not None:
+            _signal_group(process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End what runs; nothing starts any more."""

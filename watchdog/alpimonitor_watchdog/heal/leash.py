@@ -1,9 +1,10 @@
-"""A program of its own, started as a file: become another program that the kernel ends with its parent.
+"""A program of its own, started as a file: run another program that ends with whoever started this one.
 
     python -I -S leash.py PARENT_PID PROGRAM [ARGUMENT …]
 
-Without it a heal would outlive a sidecar that is killed by -9, and run beside the next one. Linux only. The
-wish survives the exec that follows; it is made here, after the fork, in a process that has one thread.
+Without it a heal would outlive a sidecar that is killed by -9, and run beside the next one. Linux only. It
+leads the process group and stays: the kernel tells it of its parent's end, and it ends the whole group, so
+that what the program has started itself ends, too. It ends as the program ended.
 """
 
 import ctypes
@@ -16,10 +17,25 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     parent, argv = int(sys.argv[1]), sys.argv[2:]
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGUSR1, lambda *_: os.killpg(0, signal.SIGKILL))
+    # Meant for the group: the program decides what it does about them, and this one waits for it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGUSR1)
     if os.getppid() != parent:  # it ended before the wish was made
         sys.exit(1)
-    os.execvp(argv[0], argv)  # noqa: S606 - an argument list from the settings
+    program = os.fork()
+    if program == 0:
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(argv[0], argv)  # noqa: S606 - an argument list from the settings
+    _, status = os.waitpid(program, 0)
+    if os.WIFSIGNALED(status):
+        ended_by = os.WTERMSIG(status)
+        if ended_by != signal.SIGKILL:
+            signal.signal(ended_by, signal.SIG_DFL)
+        os.kill(os.getpid(), ended_by)
+    sys.exit(os.WEXITSTATUS(status))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from .attempt import send_now
 from .channel import Channel, ChannelError
+from .drill import drill
 from .notifier import Meter, Notifier, Persistence
 
-__all__ = ["Channel", "ChannelError", "Meter", "Notifier", "Persistence", "send_now"]
+__all__ = ["Channel", "ChannelError", "Meter", "Notifier", "Persistence", "drill", "send_now"]

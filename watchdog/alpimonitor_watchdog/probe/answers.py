@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from ..core.seen import HealthSeen, IngestionSeen
 from . import json_path
 from .json_path import NotThere, Steps
 
 _SHOWN = 60  # characters of a value that are shown
+_LONGEST = 200  # characters that are taken over of a text
+_MOST_FAILURES = 2**31 - 1
+_CLOCKS_DIFFER_BY = timedelta(days=1)  # beyond it one of the two is no clock
 
 
 class Malformed(Exception):
@@ -19,10 +23,11 @@ class Malformed(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer: its status and its body."""
+    """A whole answer: its status, its body, and what time it was when it came."""
 
     status: int
     body: bytes
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ def ingestion(answer: Answer, steps: Steps) -> IngestionSeen | None:
     """The last finished run of ingestion; None before the first. Raises Malformed.
 
     At `steps` stands null (no run yet), a number of stations, or an object, of which are read
-    `stationsSeenCount`; `startedAt`; `completedAt`, where null says that the run is not finished; and for the
-    last success `lastSuccessAt`, in the object or beside it, else `completedAt` if `status` is SUCCESS.
+    `stationsSeenCount`; `startedAt`; `completedAt`, where null says that the run is not finished; and, in the
+    object or beside it, `lastSuccessAt` (else `completedAt` if `status` is SUCCESS) and `archive` with
+    `consecutiveFailures` and `lastError`. What an archive cannot mean is not told; the rest is Malformed.
     """
     if answer.status != 200:
         raise Malformed(_refusal(answer))
@@ -78,14 +84,74 @@ def ingestion(answer: Answer, steps: Steps) -> IngestionSeen | None:
         return IngestionSeen(stations_seen(run))
     if run.get("completedAt", "") is None:
         return None
-    success = run.get("lastSuccessAt")
-    if success is None and isinstance(beside, dict):
-        success = beside.get("lastSuccessAt")
+    success = _nearest("lastSuccessAt", run, beside)
     if success is None and run.get("status") == "SUCCESS":
         success = run.get("completedAt")
+    last_success_at = _time(success)
+    failures, archive_said = _archive(_nearest("archive", run, beside))
     return IngestionSeen(
-        stations_seen(run.get("stationsSeenCount")), _time(run.get("startedAt")), _time(success)
+        stations_seen(run.get("stationsSeenCount")),
+        _time(run.get("startedAt")),
+        last_success_at,
+        success_age(last_success_at, answer.at),
+        failures,
+        archive_said,
     )
+
+
+def deployment(answer: Answer) -> str | None:
+    """The id of the deployment that an answer says it serves, at `deployment.id`; None: it does not say."""
+    if answer.status != 200:
+        return None
+    try:
+        told = json_path.find(_document(answer), ("deployment", "id"))
+    except (Malformed, NotThere):
+        return None
+    return told if isinstance(told, str) and 0 < len(told) <= _LONGEST else None
+
+
+def clock(date: str | None, own: datetime | None) -> datetime | None:
+    """The time: by an answer's Date header, unless that is over a day from `own`, the sidecar's clock."""
+    try:
+        told = parsedate_to_datetime(date) if date else None
+    except (ValueError, OverflowError):
+        told = None
+    if told is None or told.tzinfo is None:
+        return own
+    if own is not None and abs(told - own) > _CLOCKS_DIFFER_BY:
+        return own
+    return told
+
+
+def success_age(last_success_at: datetime | None, now: datetime | None) -> float | None:
+    """Seconds since the last success; of one that lies ahead, 0."""
+    if last_success_at is None or now is None:
+        return None
+    return max(0.0, (now - last_success_at).total_seconds())
+
+
+def archive_failures(value: object) -> int | None:
+    """A number of failures in a row; None for anything else."""
+    counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_FAILURES
+    return value if counted else None  # type: ignore[return-value]  # only an int was counted
+
+
+def archive_error(value: object) -> str:
+    """What went wrong when a payload could not be archived, on one line."""
+    return " ".join(value.split())[:_LONGEST] if isinstance(value, str) else ""
+
+
+def _nearest(key: str, *places: object) -> object:
+    """The value of a key in the first of these objects that has one."""
+    values = (place.get(key) for place in places if isinstance(place, dict))
+    return next((value for value in values if value is not None), None)
+
+
+def _archive(told: object) -> tuple[int | None, str]:
+    if not isinstance(told, dict):
+        return None, ""
+    failures = archive_failures(told.get("consecutiveFailures"))
+    return failures, archive_error(told.get("lastError")) if failures is not None else ""
 
 
 def stations_seen(value: object) -> int:
@@ -119,9 +185,14 @@ def _difference(found: object, expected: bool | int | float | str | None) -> str
 
 def _document(answer: Answer) -> object:
     try:
-        return json.loads(answer.body)
+        return json.loads(answer.body, parse_int=_whole)
     except (ValueError, RecursionError):
         raise Malformed("answered something that is not JSON") from None
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number. Python refuses one of thousands of digits, and with it the document it stands in."""
+    return int(digits) if len(digits) <= 20 else float(digits)
 
 
 def _refusal(answer: Answer) -> str:

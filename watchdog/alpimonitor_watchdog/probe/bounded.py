@@ -27,16 +27,22 @@ class Bounded(Generic[Result]):
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._abandoned = False
+        self._busy = False
         self._result: Result | None = None
         self._error: Exception | None = None
 
     def run(self) -> Result:
         """What the work returns, begun now unless it is still at it. Raises Late, or what that raises."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self._busy:  # its thread may still be ending, when the work itself has ended
             self._ended = ended = threading.Event()
             # A daemon: what hangs in the operating system must not hold up the end of the process.
             thread = threading.Thread(target=self._do, args=(ended,), name=self._name, daemon=True)
-            thread.start()
+            self._busy = True
+            try:
+                thread.start()
+            except RuntimeError:
+                self._busy = False
+                raise
             self._thread = thread
         self._ended.wait(0.0 if self._abandoned else self.within)
         if self._abandoned or not self._ended.is_set():
@@ -45,6 +51,11 @@ class Bounded(Generic[Result]):
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # the work ended without an error
+
+    @property
+    def busy(self) -> bool:
+        """Whether the work is still at it, though nobody may wait for it any more."""
+        return self._busy
 
     def abandon(self) -> None:
         """From any thread: nobody waits any more, now or later."""
@@ -64,4 +75,5 @@ class Bounded(Generic[Result]):
         except Exception as error:
             self._error = error
         finally:
+            self._busy = False
             ended.set()

@@ -20,15 +20,21 @@ from .catalog import Countable
 from .link import is_lost, unseen
 from .queries import queries
 
+_FEW = 0.25  # of the limit
 _TOGETHER = 100  # tables a statement: planning a thousand at once takes longer than a statement may
 
 
 class Counting:
-    """Remembers, between looks, only which tables are better counted alone."""
+    """Remembers, between looks, which tables are better counted alone, and which have few rows.
+
+    Of those all rows are counted, which takes a quarter less time than counting up to a limit. One that has
+    grown a thousandfold since costs no more than the statement's time-out, and is then counted alone.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._alone: frozenset[str] = frozenset()
+        self._few: frozenset[str] = frozenset()
 
     def count(
         self, connection: psycopg.Connection, tables: Sequence[Countable], in_time: Callable[[], bool]
@@ -42,20 +48,26 @@ class Counting:
         seen: list[TableSeen] = []
         for group in _groups(together):
             try:
-                seen += self._counted(connection, group)
+                seen += self._counted(connection, group, self._few)
             except psycopg.Error:
                 if is_lost(connection):
                     raise
                 alone += group
         seen += [self._count_alone(connection, table, in_time) for table in alone]
         self._alone = frozenset(table.name for table in seen if table.unseen is not None)
+        few = self._limit * _FEW
+        self._few = frozenset(table.name for table in seen if table.rows is not None and table.rows <= few)
         return seen
 
-    def _counted(self, connection: psycopg.Connection, tables: Sequence[Countable]) -> list[TableSeen]:
-        counted = connection.execute(_statement(tuple(tables), self._limit + 1), prepare=True).fetchall()
+    def _counted(
+        self, connection: psycopg.Connection, tables: Sequence[Countable], few: frozenset[str]
+    ) -> list[TableSeen]:
+        limited = tuple(table.name not in few for table in tables)
+        statement = _statement(tuple(tables), limited, self._limit + 1)
+        ((counts,),) = connection.execute(statement, prepare=True).fetchall()
         return [
-            TableSeen(tables[place].name, rows=min(rows, self._limit), capped=rows > self._limit)
-            for place, rows in counted
+            TableSeen(table.name, rows=min(rows, self._limit), capped=rows > self._limit)
+            for table, rows in zip(tables, counts, strict=True)
         ]
 
     def _count_alone(
@@ -64,7 +76,7 @@ class Counting:
         if not in_time():
             return TableSeen(table.name, unseen=Unseen.TIMEOUT, detail="other tables used up the look's time")
         try:
-            return self._counted(connection, [table])[0]
+            return self._counted(connection, [table], frozenset())[0]
         except psycopg.errors.UndefinedTable:
             return TableSeen(table.name, exists=False, detail="it was dropped during the look")
         except psycopg.Error as error:
@@ -79,20 +91,16 @@ class Counting:
 
 
 @lru_cache(maxsize=64)
-def _statement(tables: tuple[Countable, ...], limit: int) -> str:
-    one = sql.SQL(queries()["rows"].text)
-    return (
-        sql.SQL(" UNION ALL ")
-        .join(
-            one.format(
-                place=sql.Literal(place),
-                table=sql.Identifier(table.schema, table.table),
-                limit=sql.Literal(limit),
-            )
-            for place, table in enumerate(tables)
-        )
-        .as_string()
+def _statement(tables: tuple[Countable, ...], limited: tuple[bool, ...], limit: int) -> str:
+    up_to_limit, all_rows = sql.SQL(queries()["rows"].text), sql.SQL(queries()["all_rows"].text)
+    # An array of them takes less time than a UNION ALL, on the server and to read.
+    counts = sql.SQL("), (").join(
+        up_to_limit.format(table=sql.Identifier(table.schema, table.table), limit=sql.Literal(limit))
+        if has_limit
+        else all_rows.format(table=sql.Identifier(table.schema, table.table))
+        for table, has_limit in zip(tables, limited, strict=True)
     )
+    return sql.SQL("SELECT ARRAY[({})]").format(counts).as_string()
 
 
 def _groups(tables: Sequence[Countable]) -> Iterator[Sequence[Countable]]:

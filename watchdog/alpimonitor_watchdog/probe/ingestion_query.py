@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import psycopg
 
 from ..core.seen import IngestionSeen
-from .answers import Malformed, stations_seen
+from .answers import Malformed, archive_error, archive_failures, stations_seen, success_age
 from .bounded import Bounded, Late
 from .link import CONNECT_SECONDS, Link, Unseeable, unseen
+from .queries import queries
 
 _STATEMENT_SECONDS = 1.0
+_COLUMNS = ("stations_seen", "started_at", "last_success_at", "archive_failures", "archive_error")
+_BY_PLACE = _COLUMNS[:3]
 
 
 class IngestionQuery:
     """`look` and `close` belong to one thread at a time."""
 
     def __init__(self, url: str, query: str, *, application_name: str) -> None:
-        """`query` returns one row: stations_seen, started_at, last_success_at; none before the first run."""
+        """`query` returns one row, and none before the first run.
+
+        Its columns are called stations_seen and, as far as it tells them, started_at, last_success_at (both
+        timestamptz), archive_failures, archive_error; or they are the first three, whatever they are called.
+        """
         self._query = query
         self._link = Link(url, timeout=_STATEMENT_SECONDS, application_name=application_name)
         within = CONNECT_SECONDS + 2 * _STATEMENT_SECONDS
@@ -44,18 +52,41 @@ class IngestionQuery:
     def _look(self) -> IngestionSeen | None:
         self._link.allow()
         try:
-            row = self._link.open().execute(self._query).fetchone()
+            connection = self._link.open()
+            cursor = connection.execute(self._query)
+            row = cursor.fetchone()
+            names = [column.name for column in cursor.description or ()]
+            ((now,),) = connection.execute(queries()["clock"].text, prepare=True).fetchall()
         except Unseeable as error:
             raise Malformed(error.detail) from None
         except psycopg.Error as error:
             self._link.drop()
             raise Malformed(unseen(error)[1]) from None
-        if row is None:
-            return None
-        if len(row) != 3:
-            raise Malformed(f"a row of {len(row)} columns, not of stations_seen, started_at, last_success_at")
-        seen, started_at, last_success_at = row
-        return IngestionSeen(stations_seen(seen), _time(started_at), _time(last_success_at))
+        return _run(_named(names, row), now) if row is not None else None
+
+
+def _named(names: Sequence[str], row: Sequence[object]) -> Mapping[str, object]:
+    if "stations_seen" in names:
+        unknown = sorted(set(names) - set(_COLUMNS))
+        if unknown:
+            raise Malformed(f"a column {unknown[0]}; known are {', '.join(_COLUMNS)}")
+        return dict(zip(names, row, strict=True))
+    if len(row) != len(_BY_PLACE):
+        raise Malformed(f"a row of {len(row)} columns, not of {', '.join(_BY_PLACE)}")
+    return dict(zip(_BY_PLACE, row, strict=True))
+
+
+def _run(told: Mapping[str, object], now: datetime) -> IngestionSeen:
+    last_success_at = _time(told.get("last_success_at"))
+    failures = archive_failures(told.get("archive_failures"))
+    return IngestionSeen(
+        stations_seen(told["stations_seen"]),
+        _time(told.get("started_at")),
+        last_success_at,
+        success_age(last_success_at, now),
+        failures,
+        archive_error(told.get("archive_error")) if failures is not None else "",
+    )
 
 
 def _time(value: object) -> datetime | None:

@@ -56,6 +56,8 @@ class Link:
             " -c row_security=off"
             # A plan of a thousand small counts looks expensive enough to compile, and never is.
             " -c jit=off -c max_parallel_workers_per_gather=0"
+            # A database may be set to write times in a way that the driver does not read.
+            " -c datestyle=ISO"
             # The same statements each second: planned once.
             " -c plan_cache_mode=force_generic_plan"
         )

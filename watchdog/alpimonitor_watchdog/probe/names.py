@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _PART = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
 _NAME = re.compile(rf"(?:(?P<schema>{_PART})\.)?(?P<table>{_PART})")
 _LONGEST = 63  # bytes: PostgreSQL cuts what is longer
 
 
-@dataclass(frozen=True)
-class Identifier:
+class Identifier(NamedTuple):
     """One part of a name. A quoted part is meant as written; another may also stand for its lower case."""
 
     exact: str
@@ -39,6 +39,8 @@ def parse(declared: str) -> TableName:
 def _identifier(part: str) -> Identifier:
     quoted = part.startswith('"')
     exact = part[1:-1].replace('""', '"') if quoted else part
+    if "\0" in exact:
+        raise ValueError("a name with a NUL character; PostgreSQL has none")
     if len(exact.encode()) > _LONGEST:
         raise ValueError(f"a name of more than {_LONGEST} bytes; PostgreSQL has none that long")
     return Identifier(exact, exact if quoted else exact.lower())

@@ -1,8 +1,9 @@
 """DatabaseProbe: one bounded look at the guarded database, which ends in a value and never in an exception.
 
-A healthy look is three round trips: the catalog, the counts, the revision. The look runs in a thread of its
-own, for what cannot be bounded from inside (a name server that hangs, a network that swallows
-everything): the caller waits a bounded time, and then severs the connection.
+A healthy look is three round trips: the catalog, the counts, the revision; after them, now and then, come
+the deployment row and the content of tables. The look runs in a thread of its own, for what cannot be bounded
+from inside (a name server that hangs, a network that swallows everything): the caller waits a bounded time,
+and then severs the connection.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from ..core.seen import DatabaseSeen, TableSeen
 from ..core.words import Unseen
 from .bounded import Bounded, Late
 from .catalog import Catalog, Countable, Entry, Guarded
+from .content import LOOK_SECONDS, Contents, Readable
 from .counting import Counting
+from .identity import DEPLOYMENT, Identifying
 from .link import CONNECT_SECONDS, Link, Unseeable, is_lost, unseen
 from .queries import queries
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 _ALONE_SECONDS = 1.0  # that a look may spend on tables one by one
+_MANY = 50  # tables from which on the server's memory matters
 _HEADS = 10  # revisions of a branched history that are shown
 
 
@@ -48,12 +52,16 @@ class DatabaseProbe:
         """`timeout`, in seconds, bounds each statement. Connects at the first look only."""
         self._tables = tuple(tables)
         self._link = Link(url, timeout=timeout, application_name=application_name)
-        self._catalog = Catalog(self._tables, lock_prefix)
+        self._catalog = Catalog((*self._tables, DEPLOYMENT), lock_prefix)
         self._counting = Counting(count_limit)
+        self._prepared: psycopg.Connection | None = None
+        self._identifying = Identifying(timeout, monotonic)
+        self._contents = Contents(timeout, monotonic)
         self._revision_query = revision_query
         self._monotonic = monotonic
-        # Beside those: catalog, counts, revision, and one more that began just before the time was up.
-        self.within = CONNECT_SECONDS + _ALONE_SECONDS + 4 * timeout
+        # Beside those: catalog, counts, revision, and one more that began just before the time was up; the
+        # two of a new connection, the deployment row, and the contents.
+        self.within = CONNECT_SECONDS + _ALONE_SECONDS + 7 * timeout + LOOK_SECONDS
         self._bounded = Bounded(self._look, self._link.sever, within=self.within, name="database-probe")
 
     @classmethod
@@ -61,7 +69,10 @@ class DatabaseProbe:
         """The probe that the settings ask for."""
         return cls(
             settings.database_url.get_secret_value(),
-            [Guarded(table.name, table.columns) for table in settings.tables],
+            [
+                Guarded(table.name, table.columns, context=table.kind == "context")
+                for table in settings.tables
+            ],
             application_name=application_name,
             timeout=settings.policy.timeout,
             count_limit=settings.policy.count_limit,
@@ -116,23 +127,30 @@ class DatabaseProbe:
             )
 
     def _look_at(self, connection: psycopg.Connection) -> DatabaseSeen:
+        if connection is not self._prepared:
+            self._prepare(connection)
         ends = self._monotonic() + _ALONE_SECONDS
-        entries = self._catalog.read(connection)
+        server, (*entries, deployment) = self._catalog.read(connection)
         tables = self._count(connection, entries, lambda: self._monotonic() < ends)
         revision, revision_unseen, detail = self._revision(connection)
-        state = entries[0]
         return DatabaseSeen(
-            tables=tables,
+            tables=self._with_content(connection, entries, tables),
             revision=revision,
             revision_unseen=revision_unseen,
             detail=detail,
-            in_recovery=state.in_recovery,
-            read_only=state.read_only,
-            subscribed=self._subscribed(connection, entries),
-            change_held_by=state.change_held_by,
-            name=state.database,
-            clock=state.clock.astimezone(UTC),
+            in_recovery=server.in_recovery,
+            read_only=server.read_only,
+            subscribed=self._subscribed(connection, entries) if server.may_be_subscribed else (),
+            change_held_by=server.change_held_by,
+            name=server.database,
+            identity=self._identifying.of(connection, server.database_oid, deployment),
+            clock=server.clock.astimezone(UTC),
         )
+
+    def _prepare(self, connection: psycopg.Connection) -> None:
+        if len(self._tables) > _MANY:
+            connection.execute(queries()["keep_memory"].text)
+        self._prepared = connection
 
     def _count(
         self, connection: psycopg.Connection, entries: Sequence[Entry], in_time: Callable[[], bool]
@@ -144,6 +162,31 @@ class DatabaseProbe:
         return tuple(
             _complete(table, entry, counted[found.name] if isinstance(found, Countable) else found)
             for table, entry, found in zip(self._tables, entries, known, strict=True)
+        )
+
+    def _with_content(
+        self, connection: psycopg.Connection, entries: Sequence[Entry], seen: Sequence[TableSeen]
+    ) -> tuple[TableSeen, ...]:
+        """The same with the content of context tables, of which every row was counted."""
+        readable = [
+            Readable(found, entry.mark or "", counted.rows)
+            for table, entry, counted in zip(self._tables, entries, seen, strict=True)
+            if table.context and counted.rows is not None and not counted.capped
+            if isinstance(found := entry.countable(table), Countable)
+        ]
+        contents = self._contents.of(connection, readable)
+        return tuple(
+            # A table with a content was counted whole: nothing else is to be said of it. (replace() takes
+            # longer than everything else that is done here for a table.)
+            TableSeen(
+                table.name,
+                rows=table.rows,
+                missing_columns=table.missing_columns,
+                content=contents[table.name],
+            )
+            if table.name in contents
+            else table
+            for table in seen
         )
 
     def _revision(self, connection: psycopg.Connection) -> tuple[str | None, Unseen | None, str]:
@@ -163,8 +206,6 @@ class DatabaseProbe:
         return ",".join(heads) or None, None, ""
 
     def _subscribed(self, connection: psycopg.Connection, entries: Sequence[Entry]) -> tuple[str, ...]:
-        if not entries[0].may_be_subscribed:
-            return ()
         oids = [entry.oid for entry in entries]
         found = connection.execute(queries()["subscribed"].text, {"oids": oids}, prepare=True).fetchall()
         written = {oid for (oid,) in found}

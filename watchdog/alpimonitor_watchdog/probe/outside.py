@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import httpx
@@ -41,6 +42,19 @@ class _Look:
     began: float
     health: tuple[HealthSeen, ...]
     ingestion: IngestionSeen | None
+    deployment: str | None
+
+    def seen(self, now: float) -> OutsideSeen:
+        return OutsideSeen(now - self.began, self.health, self.ingestion, self.deployment)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the place said where the last run is told: is it there, the run, the deployment it serves."""
+
+    health: tuple[HealthSeen, ...] = ()
+    ingestion: IngestionSeen | None = None
+    deployment: str | None = None
 
 
 class OutsideProbe:
@@ -54,14 +68,16 @@ class OutsideProbe:
         every: float = 2.0,
         within: float = 2.0,
         monotonic: Callable[[], float] = time.monotonic,
+        utc: Callable[[], datetime] | None = None,
     ) -> None:
         """`every` is the seconds from the beginning of one look to that of the next, `within` those a request
-        may take."""
+        may take. `utc` tells the time of an answer that does not tell it itself."""
         self._health = tuple(health)
         self._ingestion = ingestion
         self._every = every
         self._within = within
         self._monotonic = monotonic
+        self._utc = utc
         self._latest: _Look | None = None
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run()), name="outside-probe", daemon=True
@@ -69,7 +85,12 @@ class OutsideProbe:
         self._ready = threading.Event()
 
     @classmethod
-    def of(cls, settings: Settings, application_name: str = "alpimonitor-watchdog") -> Self | None:
+    def of(
+        cls,
+        settings: Settings,
+        application_name: str = "alpimonitor-watchdog",
+        utc: Callable[[], datetime] | None = None,
+    ) -> Self | None:
         """The probe that the settings ask for; None when they declare nothing to look at."""
         if not settings.health and settings.ingestion is None:
             return None
@@ -92,6 +113,7 @@ class OutsideProbe:
             ],
             ingestion,
             every=settings.policy.outside_interval,
+            utc=utc,
         )
 
     def start(self) -> None:
@@ -115,14 +137,12 @@ class OutsideProbe:
         look = asyncio.run(self._look_once())
         if isinstance(self._ingestion, IngestionQuery):
             self._ingestion.close()
-        return OutsideSeen(self._monotonic() - look.began, look.health, look.ingestion)
+        return look.seen(self._monotonic())
 
     def latest(self, now: float) -> OutsideSeen | None:
         """The newest finished look, with its age at `now` by `monotonic`; None before the first."""
         look = self._latest
-        if look is None:
-            return None
-        return OutsideSeen(now - look.began, look.health, look.ingestion)
+        return look.seen(now) if look is not None else None
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -154,11 +174,11 @@ class OutsideProbe:
 
     async def _look(self, client: httpx.AsyncClient) -> _Look:
         began = self._monotonic()
-        health, (told, ingestion) = await asyncio.gather(
+        health, told = await asyncio.gather(
             asyncio.gather(*(self._ask_health(client, expected) for expected in self._health)),
             self._ask_ingestion(client),
         )
-        return _Look(began, (*health, *told), ingestion)
+        return _Look(began, (*health, *told.health), told.ingestion, told.deployment)
 
     async def _ask_health(self, client: httpx.AsyncClient, expected: Expected) -> HealthSeen:
         try:
@@ -166,22 +186,23 @@ class OutsideProbe:
         except Malformed as error:
             return HealthSeen(expected.url, ok=False, detail=str(error))
 
-    async def _ask_ingestion(
-        self, client: httpx.AsyncClient
-    ) -> tuple[tuple[HealthSeen, ...], IngestionSeen | None]:
+    async def _ask_ingestion(self, client: httpx.AsyncClient) -> _Told:
         """The last run, and whether it could be asked for: where it is told is a health address, too."""
         source = self._ingestion
         if source is None:
-            return (), None
+            return _Told()
         name = _QUERY if isinstance(source, IngestionQuery) else source.url
+        deployment: str | None = None
         try:
             if isinstance(source, IngestionQuery):
-                seen = await asyncio.to_thread(source.look)
+                ingestion = await asyncio.to_thread(source.look)
             else:
-                seen = answers.ingestion(await self._answer(client, source.url), source.steps)
+                answer = await self._answer(client, source.url)
+                deployment = answers.deployment(answer)
+                ingestion = answers.ingestion(answer, source.steps)
         except Malformed as error:
-            return (HealthSeen(name, ok=False, detail=str(error)),), None
-        return (HealthSeen(name, ok=True),), seen
+            return _Told((HealthSeen(name, ok=False, detail=str(error)),), None, deployment)
+        return _Told((HealthSeen(name, ok=True),), ingestion, deployment)
 
     async def _answer(self, client: httpx.AsyncClient, url: str) -> Answer:
         """The whole answer. Raises Malformed, which says why there is none."""
@@ -192,7 +213,9 @@ class OutsideProbe:
                     body += piece
                     if len(body) > _LARGEST:
                         raise Malformed(f"answered more than {_LARGEST} bytes")
-                return Answer(response.status_code, body)
+                own = self._utc() if self._utc else None
+                at = answers.clock(response.headers.get("Date"), own)
+                return Answer(response.status_code, body, at)
         except (TimeoutError, httpx.TimeoutException):
             raise Malformed(f"no whole answer within {self._within:g} s") from None
         except Malformed:

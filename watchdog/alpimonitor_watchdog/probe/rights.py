@@ -95,7 +95,7 @@ def _rights(
             remedy=f"upgrade to PostgreSQL {_OLDEST_SERVER} or newer",
         )
     yield _affinity(connection, session)
-    entries = catalog.read(connection)
+    _, entries = catalog.read(connection)
     for table, entry in zip(tables, entries, strict=True):
         yield from _table(table, entry, session.role)
     yield _least_privilege(connection, session, tables, entries)

@@ -1,6 +1,6 @@
 """The sidecar's own store: SQLite in the state directory, outside the database it guards."""
 
-from .errors import StoreError, StoreFull, StoreInUse, StoreTooNew
+from .errors import StoreError, StoreFull, StoreInUse
 from .outbox import SEVERITY, Outbox, Outgoing, Queued, Severity
 from .store import Store
 from .timeline import TimelineItem
@@ -15,6 +15,5 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreInUse",
-    "StoreTooNew",
     "TimelineItem",
 ]

@@ -1,22 +1,20 @@
-"""One SQLite connection that several threads share, its transactions, and the translation of its errors."""
+"""One SQLite connection that several threads share: its upgrade, its transactions, its errors translated."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError, StoreFull, StoreTooNew
+from . import directory
+from .errors import Damaged, StoreError, StoreFull
 
-SCRIPTS = ("v1.sql",)  # the n-th upgrades a store of version n to n + 1
-
-
-class Damaged(Exception):
-    """The file is not, or no longer, a sound SQLite database."""
+SCRIPTS = ("v1.sql", "v2.sql")  # the n-th upgrades a store of version n - 1 to n
+_DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class Connection:
@@ -28,9 +26,10 @@ class Connection:
         self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
 
     def prepare(self, scripts: Sequence[str] | None = None) -> None:
-        """Check the file and bring its schema up to date, in place.
+        """Check the file, bring its schema up to date in place, and see that it takes a write.
 
-        Raises Damaged, StoreTooNew, or StoreError when the file cannot be read or written.
+        An older store is copied first, so that the older sidecar can be gone back to. Raises Damaged, or
+        StoreError when the file cannot be read or written; then it is as it was.
         """
         if scripts is None:
             folder = resources.files(__package__)
@@ -42,20 +41,33 @@ class Connection:
             if verdict != "ok":
                 raise Damaged(verdict)
             (version,) = self._sqlite.execute("PRAGMA user_version").fetchone()
-            if version > len(scripts):
-                raise StoreTooNew(
-                    f"The store {self.path} has version {version} and was written by a newer sidecar; this "
-                    f"one knows versions up to {len(scripts)}. Run the newer sidecar, or give this one a "
-                    "WATCHDOG_STATE_DIR of its own."
-                )
-            for number, script in enumerate(scripts[version:], start=version + 1):
-                self._sqlite.executescript(
-                    f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;"
-                )
+            if 0 < version < len(scripts):
+                self._keep_copy(version)
+            # One transaction, also when there is nothing to upgrade: a store that takes no write says so now.
+            missing = "\n;\n".join(scripts[version:])
+            self._sqlite.executescript(
+                f"BEGIN IMMEDIATE;\n{missing}\n;PRAGMA user_version = {len(scripts)};\nCOMMIT;"
+            )
         except sqlite3.Error as error:
-            if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            if _code(error) in _DAMAGE:
                 raise Damaged(str(error)) from error
             raise self._translated(error) from error
+
+    def _keep_copy(self, version: int) -> None:
+        """Copy the store to `<name>.v<version>`, complete or not at all. Raises sqlite3.Error, StoreError."""
+        copy = self.path.with_name(f"{self.path.name}.v{version}")
+        unfinished = copy.with_name(f"{copy.name}.new")
+        try:
+            directory.discard(unfinished)
+            directory.create_private(unfinished)
+            with closing(sqlite3.connect(unfinished, isolation_level=None)) as target:
+                target.execute("PRAGMA journal_mode = OFF")  # what is not finished is thrown away
+                self._sqlite.backup(target)
+            directory.move(unfinished, copy)
+        except BaseException:
+            with suppress(StoreError):
+                directory.discard(unfinished)
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -91,6 +103,11 @@ class Connection:
             return StoreFull(
                 f"The store {self.path} cannot grow: the disk is full. Free some space; the sidecar watches "
                 "on and heals nothing until it can record what it does."
+            )
+        if _code(error) in _DAMAGE:
+            return StoreError(
+                f"The store {self.path} is damaged: {error}. Check its disk, then restart the sidecar: it "
+                "moves the file aside and takes over what can be read."
             )
         return StoreError(f"The store {self.path} failed: {error}. Check its disk and its permissions.")
 

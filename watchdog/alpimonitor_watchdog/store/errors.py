@@ -16,4 +16,8 @@ class StoreInUse(StoreError):
 
 
 class StoreTooNew(StoreError):
-    """The store was written by a newer sidecar, whose state this one must not misread."""
+    """The store was written by a newer sidecar, whose state this one must not misread. Never leaves here."""
+
+
+class Damaged(Exception):
+    """The file is not, or no longer, a sound store. Never leaves this package."""

@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.model import Decision, Incident
 from ..core.words import OPEN_PHASES, Phase
 from .connection import Connection
 from .timeline import adopt_suspicion, stamp
+
+
+class Row(NamedTuple):
+    """An incident in the order of `_INCIDENT`."""
+
+    id: str
+    opened_at: str
+    restored_at: str | None
+    resolved_at: str | None
+    phase: str
+    symptoms: str
+    losses: str
+    repeated: bool
+    key: str
+    acknowledged_at: str | None
+    acknowledged_by: str | None
 
 
 def newest(connection: Connection, limit: int) -> list[dict[str, Any]]:
@@ -30,27 +46,32 @@ def one(connection: Connection, id: str) -> dict[str, Any] | None:
         }
 
 
-def write(sqlite: sqlite3.Connection, decision: Decision, incident: Incident, at: datetime) -> None:
-    """Insert or update `incident` as `decision` left it, in an open transaction."""
+def as_row(decision: Decision, incident: Incident, at: datetime) -> Row:
+    """`incident` as `decision` left it, to be written now or later."""
     resolved = any(change.after is Phase.RESOLVED for change in decision.transitions)
     if not resolved and decision.state.phase not in OPEN_PHASES:
         raise AssertionError(f"incident {incident.id} in phase {decision.state.phase}")
-    if not sqlite.execute("SELECT 1 FROM incident WHERE id = ?", (incident.id,)).fetchone():
-        adopt_suspicion(sqlite, incident.id)
     losses = [{"table": loss.table, "rows": loss.rows, "expected": loss.expected} for loss in incident.losses]
-    sqlite.execute(
-        _INCIDENT,
-        (
-            incident.id,
-            stamp(incident.opened_at),
-            stamp(incident.restored_at) if incident.restored_at else None,
-            stamp(at) if resolved else None,
-            (Phase.RESOLVED if resolved else decision.state.phase).value,
-            json.dumps(incident.symptoms),
-            json.dumps(losses),
-            incident.repeated,
-        ),
+    return Row(
+        incident.id,
+        stamp(incident.opened_at),
+        stamp(incident.restored_at) if incident.restored_at else None,
+        stamp(at) if resolved else None,
+        (Phase.RESOLVED if resolved else decision.state.phase).value,
+        json.dumps(incident.symptoms),
+        json.dumps(losses),
+        incident.repeated,
+        incident.key,
+        stamp(incident.acknowledged_at) if incident.acknowledged_at else None,
+        incident.acknowledged_by or None,
     )
+
+
+def write(sqlite: sqlite3.Connection, row: Row) -> None:
+    """Insert or update an incident, in an open transaction."""
+    if not sqlite.execute("SELECT 1 FROM incident WHERE id = ?", (row.id,)).fetchone():
+        adopt_suspicion(sqlite, row.id)
+    sqlite.execute(_INCIDENT, row)
 
 
 def _incident(row: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +94,13 @@ SELECT id, reserved_at, ended_at, outcome, detail FROM heal WHERE incident = ? O
 """
 
 _INCIDENT = """
-INSERT INTO incident (id, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO incident (
+    id, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated, key,
+    acknowledged_at, acknowledged_by
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     restored_at = excluded.restored_at, resolved_at = excluded.resolved_at, phase = excluded.phase,
-    symptoms = excluded.symptoms, losses = excluded.losses, repeated = excluded.repeated
+    symptoms = excluded.symptoms, losses = excluded.losses, repeated = excluded.repeated, key = excluded.key,
+    acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by
 """

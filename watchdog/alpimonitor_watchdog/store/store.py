@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from ..core.model import Decision, Incident, StartHeal, State
+from ..core.model import Decision, StartHeal, State
 from ..core.seen import HealSeen
 from ..core.words import HealOutcome, Tag
-from . import directory, incidents
-from .connection import Connection, Damaged
+from . import directory, heals, incidents, saved_state
+from .directory import Claim
 from .errors import StoreError
+from .heals import KEPT, Ended
+from .opening import Opened, in_memory, opened
 from .outbox import Outbox, Outgoing, Queued, address
-from .timeline import TimelineItem, from_decision, stamp, write_timeline
+from .timeline import TimelineItem, from_decision, write_timeline
 
 FILE = "watchdog.sqlite"
 log = logging.getLogger(__name__)
-_STATE = TypeAdapter(State)
 
 
 class Store:
@@ -31,84 +28,89 @@ class Store:
 
     Invariant: whatever happened before the process ended, a reopened store holds the state of one save,
     the last that returned or the one after it, with every notification and reservation up to that save and
-    none of a later one.
+    none of a later one. Where that cannot be promised, `trouble` and `heals_unknown` say so.
     """
 
-    def __init__(self, connection: Connection, lock: int, channels: Mapping[str, frozenset[Tag]]) -> None:
-        self._connection = connection
-        self._lock: int | None = lock
+    def __init__(
+        self, found: Opened, claim: Claim, channels: Mapping[str, frozenset[Tag]], now: datetime
+    ) -> None:
+        """Raises StoreError, Damaged."""
+        self._connection = found.connection
+        self._claim = claim
         self._channels = channels
+        self._now = now
         self._unsaved: list[TimelineItem] = []
-        self.outbox = Outbox(connection)
-        self.warnings: tuple[str, ...] = ()  # sentences for people, found while opening
+        self._unwritten: dict[str, incidents.Row] = {}
+        self._unended: dict[str, Ended] = {}
+        self.outbox = Outbox(found.connection)
+        self.trouble = found.trouble  # why nothing of it outlives this process; "": it does
+        self.warnings = found.warnings  # sentences for people, found while opening
+        self.heals_unknown_since = self._gap()
 
     @classmethod
     def open(cls, state_dir: Path, now: datetime, channels: Mapping[str, frozenset[Tag]]) -> Store:
         """Open the store in `state_dir` for this process alone; `channels` says which tags each carries.
 
-        A damaged store is moved aside and a new one begun: the sidecar must not die of it in a loop. Raises
-        StoreInUse, StoreTooNew, or StoreError when the directory or the file cannot be used.
+        A damaged store is moved aside and a new one begun with what can be read of it; in place of one that
+        is newer or takes no write there is one in memory, with `trouble` set. Raises StoreInUse, and
+        StoreError when the path leads through a file.
         """
-        lock = directory.claim(state_dir)
+        claim = directory.claim(state_dir)
+        path = state_dir / FILE
         try:
-            warnings = [directory.close_to_others(state_dir)]
-            path = state_dir / FILE
-            try:
-                connection = _open(path)
-            except Damaged as damage:
-                aside = directory.move_aside(path, now)
-                connection = _open(path)
-                warnings.append(
-                    f"The store was damaged ({damage}); it was moved to {aside} and a new one begun. Its "
-                    "incidents, the heals it counted, and what it had not delivered are in the old one."
-                )
+            closing = "" if claim.trouble else directory.close_to_others(state_dir)
+            found = in_memory(claim.trouble, path, now) if claim.trouble else opened(path, now)
+            store = cls(found, claim, dict(channels), now)
         except BaseException:
-            os.close(lock)
+            claim.release()
             raise
-        store = cls(connection, lock, dict(channels))
-        store.warnings = tuple(warning for warning in warnings if warning)
+        store.warnings = tuple(warning for warning in (closing, *found.warnings) if warning)
         for warning in store.warnings:
             log.error(warning, extra={"action": "store_opened"})
-        try:
-            store.load()  # for its warning
-        except StoreError:
-            store.close()
-            raise
+        store.load()  # for its warning
         return store
+
+    @property
+    def recordable(self) -> bool:
+        """Whether what is saved outlives this process: no heal may begin that is forgotten with it."""
+        return not self.trouble
+
+    @property
+    def heals_unknown(self) -> bool:
+        """Whether heals before `heals_unknown_since` may be missing from the budget."""
+        return self.heals_unknown_since is not None
 
     def close(self) -> None:
         """Give the state directory back. May be called again."""
         self._connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._claim.release()
+        self._claim = Claim()
 
     def load(self) -> State:
-        """The state last saved, or a fresh one. Raises StoreError.
+        """The state last saved; else a fresh one that knows the heals of the last day. Raises StoreError.
 
         A state that this version cannot read counts as none; it stays in the store until the next save.
         """
         rows = self._connection.rows("SELECT body FROM state")
-        if not rows:
-            return State()
-        try:
-            return _STATE.validate_json(rows[0]["body"])
-        except ValidationError as error:
+        state = saved_state.readable(rows[0]["body"]) if rows else None
+        if state is not None:
+            return state
+        if rows:
             warning = (
-                f"The saved state cannot be read ({error.error_count()} fields differ); the sidecar begins "
-                "afresh. Heals before this start are not counted in the budget."
+                "The saved state cannot be read: the sidecar begins afresh, with the heals of the last day "
+                "counted in the budget. If an operator had held or paused healing, say it again."
             )
             if warning not in self.warnings:
                 log.error(warning, extra={"action": "state_rejected"})
                 self.warnings = (*self.warnings, warning)
-            return State()
+        return saved_state.fresh(heals.recent(self._connection, self._now), self._now)
 
     def save(self, decision: Decision, at: datetime, outgoing: Sequence[Outgoing] = ()) -> None:
         """Store a decision in one transaction: state, timeline, incident, outbox, and the heal's reservation.
 
         Raises StoreFull or StoreError: then nothing of it is stored and no heal may be started. Its
-        notifications and events are kept in memory all the same, sent from there, and stored by the next save
-        that works: the caller must not hand them in again.
+        incident, events and notifications are kept in memory all the same, sent from there, and stored by the
+        next save that works: the caller must not hand them in again.
         """
         items = from_decision(decision, at)
         queued: list[Queued] = []
@@ -117,23 +119,32 @@ class Store:
             queued += rows
             if not rows:
                 items.append(_to_nobody(message, at))
+        incident = decision.incident
+        about = {incident.id: incidents.as_row(decision, incident, at)} if incident else {}
+        begun = [effect.id for effect in decision.effects if isinstance(effect, StartHeal)]
         with self._connection.lock:
             try:
+                if begun and not self.recordable:
+                    raise StoreError(f"Heal {begun[0]} could not be recorded. {self.trouble}")
                 with self._connection.transaction() as sqlite:
-                    _write_state(sqlite, decision.state, at)
+                    saved_state.write(sqlite, decision.state, at)
                     write_timeline(sqlite, (*self._unsaved, *items))
-                    if decision.incident is not None:
-                        incidents.write(sqlite, decision, decision.incident, at)
+                    for row in (self._unwritten | about).values():
+                        incidents.write(sqlite, row)
                     self.outbox.write(sqlite, queued)
-                    for effect in decision.effects:
-                        if isinstance(effect, StartHeal):
-                            _reserve(sqlite, effect.id, decision.incident, at)
+                    for ended in self._unended.values():
+                        heals.end(sqlite, ended)
+                    for id in begun:
+                        heals.reserve(sqlite, id, incident, at)
             except StoreError:
                 self._unsaved += items
+                self._unwritten |= about
                 self.outbox.keep(queued)
                 raise
             self._unsaved.clear()
-            self.outbox.written()
+            self._unwritten.clear()
+            self._unended.clear()
+            self.outbox.written(queued)
 
     def note(self, incident: str | None, at: datetime, event: str, source: str, detail: str = "") -> None:
         """Add an event to a timeline; kept in memory while the store cannot take it. Raises StoreError."""
@@ -148,15 +159,16 @@ class Store:
             self._unsaved.clear()
 
     def finish_heal(self, id: str, outcome: HealOutcome, detail: str, at: datetime) -> None:
-        """Record how a reserved heal ended; the first outcome stays. Raises StoreError."""
-        with self._connection.transaction() as sqlite:
-            changed = sqlite.execute(
-                "UPDATE heal SET outcome = ?, detail = ?, ended_at = ? WHERE id = ? AND outcome IS NULL",
-                (outcome.value, detail, stamp(at), id),
-            )
-            if changed.rowcount:
-                ((incident,),) = sqlite.execute("SELECT incident FROM heal WHERE id = ?", (id,))
-                write_timeline(sqlite, [TimelineItem(incident, at, f"heal_{outcome}", "heal", detail)])
+        """Record how a reserved heal ended; the first outcome stays.
+
+        Raises StoreError; then it is kept in memory and stored by the next save that works.
+        """
+        with self._connection.lock:
+            self._unended.setdefault(id, Ended(id, outcome, detail, at))
+            with self._connection.transaction() as sqlite:
+                for ended in self._unended.values():
+                    heals.end(sqlite, ended)
+            self._unended.clear()
 
     def unfinished_heal(self) -> str | None:
         """The heal reserved without an outcome: after a start, an interrupted one. Raises StoreError."""
@@ -173,9 +185,8 @@ class Store:
         return HealSeen(id, HealOutcome(rows[0]["outcome"]), rows[0]["detail"]) if rows else None
 
     def incidents(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The newest first: {id, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated}.
-
-        Raises StoreError.
+        """The newest first: {id, key, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated,
+        acknowledged_at, acknowledged_by}. Raises StoreError.
         """
         return incidents.newest(self._connection, limit)
 
@@ -183,39 +194,13 @@ class Store:
         """One incident with its `timeline`, `notifications` and `heals`, each in order. Raises StoreError."""
         return incidents.one(self._connection, id)
 
-
-def _open(path: Path) -> Connection:
-    directory.create_private(path)
-    connection = Connection(path)
-    try:
-        connection.prepare()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    def _gap(self) -> datetime | None:
+        rows = self._connection.rows("SELECT at FROM salvage WHERE heals_unknown")
+        since = datetime.fromisoformat(rows[0]["at"]) if rows else None
+        return since if since and self._now - since < KEPT else None
 
 
 def _to_nobody(message: Outgoing, at: datetime) -> TimelineItem:
     tags = ", ".join(sorted(message.tags))
     detail = f"{message.kind}: no channel carries any of its tags ({tags})"
     return TimelineItem(message.incident, at, "notification_to_nobody", "notification", detail)
-
-
-def _write_state(sqlite: sqlite3.Connection, state: State, at: datetime) -> None:
-    sqlite.execute(
-        """
-        INSERT INTO state (one, saved_at, body) VALUES (1, ?, ?)
-        ON CONFLICT (one) DO UPDATE SET saved_at = excluded.saved_at, body = excluded.body
-        """,
-        (stamp(at), _STATE.dump_json(state).decode()),
-    )
-
-
-def _reserve(sqlite: sqlite3.Connection, id: str, incident: Incident | None, at: datetime) -> None:
-    try:
-        sqlite.execute(
-            "INSERT INTO heal (id, incident, reserved_at) VALUES (?, ?, ?)",
-            (id, incident.id if incident else None, stamp(at)),
-        )
-    except sqlite3.IntegrityError as error:
-        raise StoreError(f"Heal {id} was already reserved: it is not started a second time.") from error

@@ -33,9 +33,14 @@ def stamp(at: datetime) -> str:
 
 
 def from_decision(decision: Decision, at: datetime) -> list[TimelineItem]:
-    """The phases entered, with their reasons, and a new refusal."""
+    """What operators said, the phases entered, with their reasons, and a new refusal."""
     incident = decision.incident.id if decision.incident else None
     items = []
+    for answer in decision.answers:
+        said = f"{answer.act.by}: {answer.act.reason}" + (
+            f" (refused: {answer.refused})" if answer.refused else ""
+        )
+        items.append(TimelineItem(incident, at, answer.act.kind.value, "operator", said))
     for change in decision.transitions:
         detail = f"{change.reason}: {change.detail}" if change.detail else change.reason.value
         items.append(TimelineItem(incident, at, change.after.value, "decision", detail))

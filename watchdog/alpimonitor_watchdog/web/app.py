@@ -1,11 +1,12 @@
 """The routes of the sidecar's web surface.
 
-They read what the loop pinned and what the store holds, and change nothing.
+Those that are here read what the loop pinned and what the store holds, and change nothing; the actions of
+operators are in actions.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -50,12 +51,14 @@ class Surface:
         *,
         now: Callable[[], datetime],
         version: str,
+        actions: Sequence[Route],
     ) -> None:
         self._board = board
         self._store = store
         self._metrics = metrics
         self._now = now
         self._version = version
+        self._actions = actions
         self._page = Page()
 
     def application(self) -> Starlette:
@@ -67,6 +70,7 @@ class Surface:
             Route("/api/state", self.state),
             Route("/api/incidents", self.incidents),
             Route("/api/incidents/{id}", self.incident),
+            *self._actions,
         ]
         return Starlette(routes=routes, middleware=[Middleware(SecurityHeaders, policy=self._page.policy)])
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import uvicorn
 
+from .actions import Actions, Operators
 from .app import Remembers, Renders, Surface
 from .board import Board, Clock
 from .view import View
@@ -22,7 +23,7 @@ class PortTaken(Exception):
 
 
 class WebServer:
-    """Status page, metrics and health, from `start` to `stop`."""
+    """Status page, metrics, health and actions, from `start` to `stop`."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class WebServer:
         *,
         store: Remembers,
         metrics: Renders,
+        operators: Operators,
         interval: float,
         clock: Clock,
     ) -> None:
@@ -38,7 +40,16 @@ class WebServer:
         self._host = host
         self._port = port
         self._board = Board(clock.monotonic, stale_after=max(10.0, 10 * interval))
-        surface = Surface(self._board, store, metrics, now=clock.utc, version=version("alpimonitor"))
+        stopping = asyncio.Event()
+        actions = Actions(self._board, operators, now=clock.utc, stopping=stopping)
+        surface = Surface(
+            self._board,
+            store,
+            metrics,
+            now=clock.utc,
+            version=version("alpimonitor"),
+            actions=actions.routes(),
+        )
         self._server = _Server(
             uvicorn.Config(
                 surface.application(),
@@ -48,7 +59,8 @@ class WebServer:
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=1,
-            )
+            ),
+            stopping,
         )
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -95,12 +107,17 @@ class WebServer:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is bound; leaves signals to the composition root, as it runs beside the main thread."""
+    """Says when it is bound and when it stops; signals are the main thread's business, not this one's."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self.bound = threading.Event()
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.bound.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..core.guards import circuit_open
-from ..core.seen import HealthSeen, TableExpected, TableSeen
+from ..core.good import expected_now
+from ..core.guards import circuit_open, heals_spent
+from ..core.seen import HealthSeen, PlanSeen, TableExpected, TableSeen
 from ..store.timeline import stamp
 from .sentences import how_it_stands, label, seconds_to_heal, tone, what_to_do
 from .view import View
@@ -37,10 +39,14 @@ def as_json(view: View, age: float, *, stale_after: float, version: str) -> dict
             "obstacle": view.obstacle,
             "seconds_until_heal": round(seconds_to_heal(view), 1),
             "circuit_open": circuit_open(view.state, view.policy),
-            "heals_in_window": len(view.state.heals) + (view.state.heal is not None),
+            "circuit": _circuit(view),
+            "heals_in_window": heals_spent(view.state, view.policy) + (view.state.heal is not None),
             "budget": view.policy.heal_budget,
             "window_seconds": view.policy.heal_window,
+            **_brakes(view),
         },
+        "leader": _leader(view),
+        "last_good": stamp(view.state.good.at) if view.state.good else None,
         "incident": _incident(view),
         "findings": [
             {"symptom": finding.symptom.value, "detail": finding.detail} for finding in view.findings.found
@@ -62,6 +68,7 @@ def _incident(view: View) -> dict[str, Any] | None:
         return None
     return {
         "id": incident.id,
+        "key": incident.key,
         "opened_at": stamp(incident.opened_at),
         "restored_at": stamp(incident.restored_at) if incident.restored_at else None,
         "symptoms": [symptom.value for symptom in incident.symptoms],
@@ -70,14 +77,52 @@ def _incident(view: View) -> dict[str, Any] | None:
         ],
         "repeated": incident.repeated,
         "paged": incident.paged,
-        "plan": _plan(view),
+        "acknowledged": (
+            {"at": stamp(incident.acknowledged_at), "by": incident.acknowledged_by}
+            if incident.acknowledged_at
+            else None
+        ),
+        "plan": plan_as_json(view.state.plan) if view.state.plan else None,
     }
 
 
-def _plan(view: View) -> dict[str, Any] | None:
-    plan = view.state.plan
-    if plan is None:
+def _brakes(view: View) -> dict[str, Any]:
+    """Who holds or pauses healing, and the maintenance window that is open; null: nobody, none."""
+    hold, pause = view.state.hold, view.state.pause
+    paused = pause is not None and pause.holds(view.at, view.lived)
+    window = next((window for window in view.policy.maintenance if window.holds(view.at)), None)
+    return {
+        "hold": {"at": stamp(hold.at), "by": hold.by, "reason": hold.reason} if hold else None,
+        "pause": (
+            {"until": stamp(pause.until), "by": pause.by, "reason": pause.reason}
+            if pause and paused
+            else None
+        ),
+        "maintenance": {"until": stamp(window.end), "reason": window.reason} if window else None,
+    }
+
+
+def _circuit(view: View) -> str:
+    """closed, open, half-open (one heal may try) or trial (one has tried, and has to last)."""
+    circuit = view.state.circuit
+    if circuit is None:
+        return "closed"
+    if circuit.tried:
+        return "trial"
+    return "open" if circuit_open(view.state, view.policy) else "half-open"
+
+
+def _leader(view: View) -> dict[str, Any] | None:
+    """Who of several sidecars heals; null before the first look."""
+    leader = view.observation.leader if view.observation else None
+    if leader is None:
         return None
+    recorded = None if leader.attempts is None else len(leader.attempts)
+    return {"leads": leader.leads, "other_pid": leader.other, "heals_recorded": recorded}
+
+
+def plan_as_json(plan: PlanSeen) -> dict[str, Any]:
+    """Rows by table; `failed` says why there is no plan."""
     return {
         "inserts": dict(plan.inserts),
         "updates": dict(plan.updates),
@@ -97,17 +142,25 @@ def _look(view: View) -> dict[str, Any] | None:
         "detail": database.detail,
         "milliseconds": round(database.duration * 1000, 2),
         "revision": database.revision,
+        "identity": asdict(database.identity) if database.identity else None,
     }
 
 
 def _tables(view: View) -> list[dict[str, Any]]:
-    """In the order of their declaration. `condition`: ok, empty, short, gone or unseen."""
+    """In the order of their declaration, with what is expected since the last good state.
+
+    `condition`: ok, empty, short, gone or unseen.
+    """
     database = view.observation.database if view.observation else None
     seen: dict[str, TableSeen] = {}
     if database is not None and database.unseen is None:
         seen = {table.name: table for table in database.tables}
     return [
-        _table(declared, seen.get(declared.name), database.unseen if database else None)
+        _table(
+            expected_now(declared, view.state.good),
+            seen.get(declared.name),
+            database.unseen if database else None,
+        )
         for declared in view.expectation.tables
     ]
 

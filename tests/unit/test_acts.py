@@ -1,0 +1,649 @@
+"""What operators say: in every phase each act is taken, or refused with its reason; what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alpimonitor_watchdog.core.acts import Act, ActKind
+from alpimonitor_watchdog.core.brakes import Circuit
+from alpimonitor_watchdog.core.good import TableGood
+from alpimonitor_watchdog.core.model import HealRecord
+from alpimonitor_watchdog.core.seen import DatabaseSeen, HealSeen, LeaderSeen, PlanSeen
+from alpimonitor_watchdog.core.words import HealOutcome, Kind, Mode, Phase, Reason, Symptom, Tag, Unseen
+from tests.unit.episodes import BOTH, EXPECTED, HERE, NOTIFY, Episode, episode, last, wiped
+
+HOUR = timedelta(hours=1)
+ELSEWHERE = replace(HERE, system="another", deployment="d-2")
+
+
+def resolved() -> Episode:
+    return wiped().until(Phase.RESOLVED)
+
+
+def suspected() -> Episode:
+    world = episode(health_ok=False)
+    assert world.state.phase is Phase.SUSPECTED
+    return world
+
+
+# A world in each phase; in the open ones rows are lost, but for `verifying`.
+WORLDS: dict[Phase, Callable[[], Episode]] = {
+    Phase.HEALTHY: episode,
+    Phase.SUSPECTED: suspected,
+    Phase.OPEN: lambda: wiped(confirm_for=90_000.0).run(5),
+    Phase.HEALING: lambda: wiped(heal_outcome=None).until(Phase.HEALING),
+    Phase.VERIFYING: lambda: wiped(ingests_after=False).until(Phase.VERIFYING),
+    Phase.RESOLVED: resolved,
+    Phase.ESCALATED: lambda: wiped(confirm_for=90_000.0).until(Phase.ESCALATED, within=1000),
+}
+RUNNING = {Phase.HEALING: Reason.HEAL_RUNNING}
+NONE_OPEN = dict.fromkeys((Phase.HEALTHY, Phase.SUSPECTED, Phase.RESOLVED), Reason.NO_INCIDENT)
+NOT_LOST = dict.fromkeys(
+    (Phase.HEALTHY, Phase.SUSPECTED, Phase.VERIFYING, Phase.RESOLVED), Reason.NOTHING_LOST
+)
+# In which phases an act is refused, and why.
+REFUSED: dict[ActKind, dict[Phase, Reason]] = {
+    ActKind.ACCEPT: RUNNING,
+    ActKind.ADOPT: RUNNING,
+    ActKind.HOLD: NONE_OPEN,
+    ActKind.PAUSE: {},
+    ActKind.RESUME: dict.fromkeys(Phase, Reason.NOTHING_TO_RESUME),
+    ActKind.HEAL: {**NOT_LOST, **RUNNING},
+    ActKind.ACKNOWLEDGE: NONE_OPEN,
+}
+# What an act that is taken leads to: where the incident stands after the look that heard it.
+AFTER: dict[tuple[ActKind, Phase], Phase] = {
+    (ActKind.ACCEPT, Phase.OPEN): Phase.HEALTHY,
+    (ActKind.ACCEPT, Phase.ESCALATED): Phase.HEALTHY,
+    (ActKind.ACCEPT, Phase.VERIFYING): Phase.HEALTHY,
+    (ActKind.HEAL, Phase.OPEN): Phase.HEALING,
+    (ActKind.HEAL, Phase.ESCALATED): Phase.HEALING,
+    **{(kind, Phase.RESOLVED): Phase.HEALTHY for kind in ActKind},
+}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("kind", list(ActKind))
+def test_an_act_is_taken_or_refused_by_the_phase_it_is_said_in(kind: ActKind, phase: Phase) -> None:
+    world = WORLDS[phase]()
+    assert world.state.phase is phase
+    before = world.state
+    answer = world.say(kind, until=world.at + HOUR)
+    assert answer.refused is REFUSED[kind].get(phase)
+    assert answer.act.kind is kind
+    assert answer.sentence.endswith(".")
+    after = AFTER.get((kind, phase), phase)
+    assert world.state.phase is after
+    if answer.refused is not None:
+        untouched = ("hold", "pause", "asked_lived", "circuit", "good")
+        assert [getattr(world.state, name) for name in untouched] == [
+            getattr(before, name) for name in untouched
+        ]
+
+
+def test_several_acts_in_one_look_are_heard_in_order_and_each_is_answered() -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    for number, kind in enumerate((ActKind.HEAL, ActKind.HOLD, ActKind.HEAL, ActKind.RESUME, ActKind.HEAL)):
+        world.acts.append(Act(str(number), kind, "why", "anna"))
+    answers = world.tick().answers
+    assert sorted((answer.act.id, answer.refused) for answer in answers) == [
+        (str(number), None) for number in range(5)
+    ]
+    assert world.state.phase is Phase.HEALING
+
+
+def test_a_heal_that_is_asked_for_and_held_in_one_look_is_refused() -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    world.acts += [Act("1", ActKind.HEAL, "now", "anna"), Act("2", ActKind.HOLD, "no", "bert")]
+    answers = {answer.act.id: answer.refused for answer in world.tick().answers}
+    assert answers == {"1": Reason.HELD, "2": None}
+    assert world.heals_started == []
+
+
+def test_a_heal_that_is_asked_for_and_made_needless_in_one_look_is_refused() -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    world.acts += [Act("1", ActKind.HEAL, "now", "anna"), Act("2", ActKind.ACCEPT, "meant", "bert")]
+    answers = {answer.act.id: answer.refused for answer in world.tick().answers}
+    assert answers == {"1": Reason.NOTHING_LOST, "2": None}
+    assert world.state.asked_lived is None
+
+
+# ---- accept -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [0, 3, None], ids=["empty", "a few rows", "gone"])
+def test_a_loss_that_is_accepted_is_over_at_once_and_stays_so(rows: int | None) -> None:
+    world = wiped(confirm_for=90_000.0, settle_after=9000.0)
+    world.wipe(station=rows, sensor=14)
+    world.run(5)
+    answer = world.say(ActKind.ACCEPT)
+    shown = "gone" if rows is None else rows
+    assert answer.sentence == f"Accepted as the last good state: station {shown}, sensor 14."
+    assert world.path()[-2:] == [(Phase.RESOLVED, Reason.ACCEPTED), (Phase.HEALTHY, Reason.EPISODE_OVER)]
+    assert (last(world).kind, last(world).reason) == (Kind.RESOLVED, Reason.ACCEPTED)
+    for _ in range(20):
+        world.tick(elapsed=600.0)
+    assert world.kinds() == [Kind.OPENED, Kind.RESOLVED]
+    assert world.heals_started == []
+    assert world.state.good is not None
+    assert world.state.good.table("station") == TableGood("station", rows, accepted=True)
+
+
+def test_less_than_was_accepted_is_a_loss_again() -> None:
+    world = episode(confirm_for=90_000.0)
+    world.wipe(station=3)
+    world.run(5)
+    world.say(ActKind.ACCEPT)
+    assert not world.tick().findings.context_lost
+    world.wipe(station=2)
+    world.run(2)
+    assert [(loss.rows, loss.expected) for loss in world.incident.losses] == [(2, 3)]
+
+
+def test_what_was_accepted_as_gone_is_not_put_back_with_what_is_lost_later() -> None:
+    world = episode(confirm_for=1.0)
+    world.wipe(sensor=0)
+    world.run(2)
+    world.say(ActKind.HOLD)
+    assert world.say(ActKind.ACCEPT).refused is None
+    world.wipe(station=0)
+    world.run(30)
+    assert world.heals_started == []
+    assert world.refusals()[-1] is Reason.LOSS_ACCEPTED
+    assert Kind.HEAL_REFUSED in world.kinds(Tag.PAGE)
+    world.plan = PlanSeen(inserts=(("station", 7),))
+    world.until(Phase.HEALING)
+    assert len(world.heals_started) == 1
+
+
+def test_what_was_accepted_stays_accepted_beside_another_trouble() -> None:
+    world = wiped(confirm_for=90_000.0, unhealthy_after=3.0)
+    world.health_ok = False
+    world.run(10)
+    assert world.say(ActKind.ACCEPT).refused is None
+    assert world.state.phase is Phase.OPEN
+    assert world.decisions[-1].refusal is None
+    assert world.decisions[-1].findings.losses == ()
+    world.health_ok = True
+    world.until(Phase.RESOLVED, within=40)
+    assert world.heals_started == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        pytest.param(
+            {"rows": {"station": 0, "sensor": Unseen.LOCKED}}, Reason.NOT_VISIBLE, id="out of sight"
+        ),
+        pytest.param({"rows": {"station": 0}}, Reason.NOT_VISIBLE, id="without an answer"),
+        pytest.param(
+            {"database": DatabaseSeen(unseen=Unseen.UNREACHABLE)}, Reason.NOT_VISIBLE, id="not reached"
+        ),
+        pytest.param(
+            {"database": DatabaseSeen(revision="0001")}, Reason.NOT_VISIBLE, id="nobody knows which"
+        ),
+        pytest.param(
+            {"database": DatabaseSeen(revision="0001", identity=ELSEWHERE)},
+            Reason.OTHER_DATABASE,
+            id="another database",
+        ),
+        pytest.param({"served": "d-2"}, Reason.OTHER_DATABASE, id="the API serves another"),
+    ],
+)
+def test_what_cannot_be_known_is_not_accepted(trouble: dict[str, Any], reason: Reason) -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    before = world.state.good
+    for name, value in trouble.items():
+        setattr(world, name, value)
+    assert world.say(ActKind.ACCEPT).refused is reason
+    assert world.state.good == before
+    assert world.state.incident is not None
+
+
+def test_an_accepted_incident_waits_for_what_of_it_is_out_of_sight() -> None:
+    world = episode(unhealthy_after=3.0)
+    world.health_ok = False
+    world.until(Phase.OPEN)
+    world.looks_outside = False
+    assert world.say(ActKind.ACCEPT).refused is None
+    assert world.state.phase is Phase.OPEN
+
+
+# ---- adopt ------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_was_never_seen_whole_heals_once_it_is_adopted() -> None:
+    world = Episode()
+    world.wipe()
+    world.run(30)
+    assert world.refusals()[-1] is Reason.NOT_ADOPTED
+    assert Kind.HEAL_REFUSED in world.kinds(Tag.PAGE)
+    answer = world.say(ActKind.ADOPT)
+    assert answer.refused is None
+    assert "system 7012345678901234567, database oid 16384, deployment d-1" in answer.sentence
+    world.until(Phase.RESOLVED)
+    assert len(world.heals_started) == 1
+    world.tick()
+    assert world.state.good is not None
+    assert [table.rows for table in world.state.good.tables] == [7, 14]
+
+
+@pytest.mark.parametrize(("environment", "heals"), [("test", True), ("production", False), (None, False)])
+def test_at_first_contact_the_declared_environment_does_for_an_adoption(
+    environment: str | None, heals: bool
+) -> None:
+    world = Episode(expected=replace(EXPECTED, environment=environment))
+    world.wipe()
+    world.run(30)
+    assert bool(world.heals_started) is heals
+
+
+def test_another_database_is_never_healed_until_it_is_adopted() -> None:
+    world = episode()
+    world.database = replace(world.database, identity=ELSEWHERE)
+    world.wipe()
+    world.run(60)
+    assert world.heals_started == []
+    assert Symptom.IDENTITY_CHANGED in world.incident.symptoms
+    assert Reason.OTHER_DATABASE in world.refusals()
+    world.say(ActKind.ADOPT)
+    world.until(Phase.RESOLVED)
+    assert len(world.heals_started) == 1
+    assert world.state.good is not None
+    assert world.state.good.identity == ELSEWHERE
+
+
+def test_another_database_that_is_whole_is_told_and_over_once_it_is_adopted() -> None:
+    world = episode()
+    world.database = replace(world.database, identity=ELSEWHERE)
+    world.run(70)
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED]
+    world.say(ActKind.ADOPT)
+    world.until(Phase.RESOLVED, within=40)
+    assert world.heals_started == []
+
+
+def test_an_api_that_serves_another_deployment_is_not_cured_by_an_adoption() -> None:
+    world = episode()
+    world.served = "d-2"
+    world.run(5)
+    assert world.incident.symptoms == (Symptom.IDENTITY_CHANGED,)
+    assert world.say(ActKind.ADOPT).refused is None
+    world.wipe()
+    world.run(60)
+    assert world.heals_started == []
+    assert Reason.OTHER_DATABASE in world.refusals()
+    world.served = "d-1"
+    world.until(Phase.RESOLVED)
+
+
+def test_a_database_whose_identity_is_out_of_sight_is_not_adopted() -> None:
+    world = episode()
+    world.database = DatabaseSeen(revision="0001")
+    assert world.say(ActKind.ADOPT).refused is Reason.NOT_VISIBLE
+    assert world.state.good is not None
+    assert world.state.good.identity == HERE
+
+
+def test_a_heal_waits_while_the_identity_is_out_of_sight() -> None:
+    world = wiped()
+    world.database = DatabaseSeen(revision="0001")
+    world.run(30)
+    assert world.heals_started == []
+    assert (world.decisions[-1].refusal, world.decisions[-1].obstacle) == (Reason.NOT_VISIBLE, None)
+
+
+# ---- hold, pause, resume ----------------------------------------------------------------------------------
+
+
+def test_a_held_heal_waits_for_resume_and_nobody_is_paged_meanwhile() -> None:
+    world = wiped().run(4)
+    world.say(ActKind.HOLD)
+    world.run(2000)
+    assert world.heals_started == []
+    assert world.decisions[-1].refusal is Reason.HELD
+    assert world.kinds(Tag.PAGE) == []
+    assert world.say(ActKind.RESUME).refused is None
+    assert len(world.heals_started) == 1
+
+
+def test_a_hold_ends_with_its_incident() -> None:
+    world = wiped().run(4)
+    world.say(ActKind.HOLD)
+    world.restore()
+    world.until(Phase.RESOLVED, within=40)
+    assert world.state.hold is None
+    world.wipe()
+    world.until(Phase.HEALING)
+
+
+def test_a_hold_does_not_stop_the_heal_that_runs_but_the_next() -> None:
+    world = wiped(heal_outcome=None).until(Phase.HEALING)
+    assert "not stopped" in world.say(ActKind.HOLD).sentence
+    world.heal_outcome = HealOutcome.FAILED
+    assert world.state.heal is not None
+    world._heal = HealSeen(world.state.heal.id, HealOutcome.FAILED)
+    world.run(400)
+    assert len(world.heals_started) == 1
+    assert world.decisions[-1].refusal is Reason.HELD
+
+
+def test_a_hold_and_a_pause_survive_a_restart() -> None:
+    world = wiped().run(4)
+    world.say(ActKind.HOLD)
+    world.say(ActKind.PAUSE, world.at + HOUR)
+    world.restart()
+    assert (world.state.hold is not None, world.state.pause is not None) == (True, True)
+    world.run(60)
+    assert world.heals_started == []
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "refused"),
+    [
+        pytest.param(timedelta(seconds=2), None, id="a second from now"),
+        pytest.param(timedelta(seconds=1), Reason.BAD_TIME, id="now"),
+        pytest.param(timedelta(0), Reason.BAD_TIME, id="past"),
+        pytest.param(timedelta(days=7, seconds=1), None, id="seven days"),
+        pytest.param(timedelta(days=7, seconds=2), Reason.BAD_TIME, id="longer"),
+        pytest.param(None, Reason.BAD_TIME, id="without an end"),
+    ],
+)
+def test_a_pause_ends_at_a_time_to_come_within_a_week(
+    ends_in: timedelta | None, refused: Reason | None
+) -> None:
+    world = episode()
+    until = None if ends_in is None else world.at + ends_in  # it is heard a second later
+    assert world.say(ActKind.PAUSE, until).refused is refused
+    assert (world.state.pause is None) is (refused is not None)
+
+
+def paused(seconds: float, **changes: Any) -> Episode:
+    """Emptied and proven, but healing is paused for so many seconds from now on."""
+    world = wiped(**changes)
+    world.say(ActKind.PAUSE, world.at + timedelta(seconds=seconds + 1.0))
+    return world
+
+
+def test_a_pause_ends_to_the_second() -> None:
+    world = paused(100.0)
+    world.run(99)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.PAUSED)
+    world.tick()
+    assert len(world.heals_started) == 1
+    assert world.state.pause is None
+
+
+@pytest.mark.parametrize(
+    ("step", "seconds"),
+    [
+        pytest.param(timedelta(hours=5), 50, id="a clock set forward ends nothing early"),
+        pytest.param(timedelta(hours=-1), 3650, id="a clock set back makes it longer"),
+    ],
+)
+def test_a_pause_is_over_when_both_clocks_say_so(step: timedelta, seconds: int) -> None:
+    world = paused(100.0)
+    world.run(50)
+    world.at += step
+    world.run(seconds - 1)
+    assert world.heals_started == []
+    world.tick()
+    assert len(world.heals_started) == 1
+
+
+def test_time_in_which_the_sidecar_was_down_is_no_time_of_a_pause() -> None:
+    world = paused(100.0)
+    world.run(50)
+    world.restart()
+    world.at += timedelta(hours=1)
+    world.tick(elapsed=0.0)
+    world.run(49)
+    assert world.heals_started == []
+    world.tick()
+    assert len(world.heals_started) == 1
+
+
+def test_a_resume_ends_hold_and_pause_alike() -> None:
+    world = wiped().run(4)
+    world.say(ActKind.HOLD)
+    world.say(ActKind.PAUSE, world.at + HOUR)
+    world.run(10)
+    world.say(ActKind.RESUME)
+    assert (world.state.hold, world.state.pause) == (None, None)
+    assert len(world.heals_started) == 1
+    assert world.say(ActKind.RESUME).refused is Reason.NOTHING_TO_RESUME
+
+
+def test_a_resume_lets_an_open_circuit_try_exactly_once() -> None:
+    world = wiped(heal_outcome=HealOutcome.FAILED, heal_budget=99)
+    world.state = replace(world.state, circuit=Circuit(world.state.lived))
+    world.run(30)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.CIRCUIT_OPEN)
+    assert world.say(ActKind.RESUME).refused is None
+    world.run(600)
+    assert len(world.heals_started) == 1
+    assert world.decisions[-1].refusal is Reason.CIRCUIT_OPEN
+    assert world.state.circuit is not None
+    assert world.state.circuit.times == 2
+
+
+# ---- heal --now -------------------------------------------------------------------------------------------
+
+
+def test_a_heal_asked_for_skips_the_confirmation_and_the_quiet_but_no_probe() -> None:
+    world = wiped(confirm_for=90_000.0, quiet_for=90_000.0, confirm_probes=4)
+    world.run(2)
+    assert world.say(ActKind.HEAL).refused is None
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.NOT_PROVEN_YET)
+    world.tick()
+    assert len(world.heals_started) == 1
+
+
+def test_a_heal_asked_for_skips_the_back_off() -> None:
+    world = wiped(heal_outcome=HealOutcome.FAILED, backoff_first=900.0).until(Phase.HEALING)
+    world.run(5)
+    assert world.decisions[-1].refusal is Reason.BACKING_OFF
+    world.say(ActKind.HEAL)
+    world.run(2)
+    assert len(world.heals_started) == 2
+
+
+def stands(world: Episode, **changes: Any) -> None:
+    """The state is another in these fields."""
+    world.state = replace(world.state, **changes)
+
+
+def decides(world: Episode, **changes: Any) -> None:
+    """The policy is another in these fields."""
+    world.policy = replace(world.policy, **changes)
+
+
+def spent(world: Episode) -> None:
+    decides(world, heal_budget=1)
+    stands(world, heals=(HealRecord(0.0, 0.0, succeeded=False),))
+
+
+def looks(world: Episode, **changes: Any) -> None:
+    """The database is another in these fields."""
+    world.database = replace(world.database, **changes)
+
+
+REFUSING: list[tuple[Reason, Callable[[Episode], Any]]] = [
+    (Reason.HEALING_OFF, lambda world: decides(world, mode=Mode.OFF)),
+    (Reason.DRY_RUN, lambda world: decides(world, mode=Mode.DRY_RUN)),
+    (Reason.NO_HEALER, lambda world: decides(world, healer=None)),
+    (Reason.NOT_LEADING, lambda world: setattr(world, "leader", LeaderSeen(False))),
+    (Reason.OTHER_DATABASE, lambda world: setattr(world, "served", "d-2")),
+    (Reason.NOT_RECORDABLE, lambda world: setattr(world, "recordable", False)),
+    (Reason.CHANGE_IN_PROGRESS, lambda world: looks(world, change_held_by=4711)),
+    (Reason.READ_ONLY, lambda world: looks(world, read_only=True)),
+    (Reason.NOT_VISIBLE, lambda world: world.wipe(station=Unseen.LOCKED)),
+    (Reason.BUDGET_SPENT, spent),
+    (Reason.PLAN_EMPTY, lambda world: stands(world, plan=replace(world.plan, inserts=()))),
+]
+
+
+@pytest.mark.parametrize(("reason", "hinder"), REFUSING, ids=[reason for reason, _ in REFUSING])
+def test_a_heal_asked_for_is_refused_by_every_other_guard_rail(
+    reason: Reason, hinder: Callable[[Episode], Any]
+) -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    hinder(world)
+    answer = world.say(ActKind.HEAL)
+    assert answer.refused is reason
+    assert answer.sentence.startswith("No heal: ")
+    assert (world.heals_started, world.state.asked_lived) == ([], None)
+
+
+def test_a_heal_asked_for_and_refused_is_not_remembered() -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    world.database = replace(world.database, read_only=True)
+    world.say(ActKind.HEAL)
+    world.database = replace(world.database, read_only=False)
+    world.run(60)
+    assert world.heals_started == []
+
+
+def test_a_heal_asked_for_that_is_refused_leaves_the_circuit_as_it_was() -> None:
+    world = wiped().run(5)
+    world.state = replace(world.state, circuit=Circuit(world.state.lived))
+    world.database = replace(world.database, read_only=True)
+    assert world.say(ActKind.HEAL).refused is Reason.READ_ONLY
+    world.database = replace(world.database, read_only=False)
+    world.run(120)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.CIRCUIT_OPEN)
+
+
+def test_a_heal_asked_for_is_the_trial_of_an_open_circuit() -> None:
+    world = wiped(heal_outcome=HealOutcome.FAILED).run(5)
+    world.state = replace(world.state, circuit=Circuit(world.state.lived))
+    assert world.say(ActKind.HEAL).refused is None
+    assert len(world.heals_started) == 1
+    world.tick()
+    assert world.state.circuit == Circuit(world.state.lived, times=2)
+
+
+def test_a_heal_asked_for_is_forgotten_when_its_time_is_over() -> None:
+    world = wiped(confirm_for=90_000.0, proof_within=30.0)
+    world.until(Phase.OPEN)
+    world._plan = None
+    assert world.say(ActKind.HEAL).refused is None
+    world.tick(elapsed=30.0)
+    assert world.state.asked_lived is not None
+    world.tick(elapsed=0.5)
+    assert world.state.asked_lived is None
+    world._plan = PlanSeen(world.state.plan_number, inserts=(("station", 7),))
+    world.run(60)
+    assert world.heals_started == []
+
+
+def test_a_heal_asked_for_waits_for_its_plan() -> None:
+    world = wiped(confirm_for=90_000.0)
+    world.until(Phase.OPEN)
+    world._plan = None
+    world.say(ActKind.HEAL)
+    world.run(3)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.PLANNING)
+    world._plan = PlanSeen(world.state.plan_number, inserts=(("station", 7),))
+    world.tick()
+    assert len(world.heals_started) == 1
+
+
+def test_a_loss_that_a_single_look_saw_is_not_healed_on_demand() -> None:
+    world = wiped()
+    assert world.say(ActKind.HEAL).refused is Reason.NOT_PROVEN_YET
+    assert world.run(5).heals_started == []
+
+
+def test_rows_out_of_sight_are_not_healed_on_demand() -> None:
+    world = wiped(confirm_for=90_000.0).run(5)
+    world.wipe(station=Unseen.LOCKED, sensor=Unseen.LOCKED)
+    assert world.say(ActKind.HEAL).refused is Reason.NOT_VISIBLE
+
+
+# ---- acknowledge ------------------------------------------------------------------------------------------
+
+
+def acknowledged(**changes: Any) -> Episode:
+    world = wiped(confirm_for=90_000.0, **changes).run(5)
+    world.say(ActKind.ACKNOWLEDGE)
+    assert (world.incident.acknowledged_at, world.incident.acknowledged_by) == (world.at, "anna@ops1")
+    return world
+
+
+def test_what_is_acknowledged_is_neither_paged_nor_repeated() -> None:
+    world = acknowledged()
+    for _ in range(20):
+        world.tick(elapsed=600.0)
+    assert world.kinds() == [Kind.OPENED, Kind.ESCALATED]
+    assert world.kinds(Tag.PAGE) == []
+
+
+def test_a_refusal_and_a_failure_of_what_is_acknowledged_are_told_but_wake_nobody() -> None:
+    world = wiped(heal_outcome=HealOutcome.FAILED, circuit_after_failures=1).run(5)
+    world.say(ActKind.ACKNOWLEDGE)
+    world.run(30)
+    assert world.kinds() == [Kind.OPENED, Kind.HEAL_FAILED, Kind.HEAL_REFUSED]
+    assert world.kinds(Tag.PAGE) == []
+
+
+def test_what_gets_worse_is_no_longer_acknowledged_and_pages_when_late() -> None:
+    world = episode(confirm_for=90_000.0)
+    world.wipe(sensor=0)
+    world.run(5)
+    world.say(ActKind.ACKNOWLEDGE)
+    world.run(100)
+    world.wipe(station=0)
+    world.run(2)
+    assert world.incident.acknowledged_at is None
+    assert world.kinds() == [Kind.OPENED, Kind.WORSENED, Kind.OPENED]
+    assert last(world).tags == {Tag.PAGE}
+
+
+def test_who_was_paged_before_hears_of_what_gets_worse_after_an_acknowledgement() -> None:
+    world = episode(confirm_for=90_000.0)
+    world.wipe(sensor=0)
+    world.run(70)
+    world.say(ActKind.ACKNOWLEDGE)
+    world.wipe(station=0)
+    world.run(2)
+    assert (last(world).kind, last(world).tags) == (Kind.WORSENED, BOTH)
+
+
+def test_what_is_lost_again_is_no_longer_acknowledged_and_pages_at_once() -> None:
+    world = wiped(ingests_after=False).run(5)
+    world.say(ActKind.ACKNOWLEDGE)
+    world.until(Phase.VERIFYING)
+    assert last(world).tags == NOTIFY
+    world.wipe()
+    world.run(2)
+    assert world.incident.acknowledged_at is None
+    assert (last(world).reason, last(world).tags) == (Reason.LOST_AGAIN, BOTH)
+
+
+def test_who_was_paged_before_an_acknowledgement_hears_the_end() -> None:
+    world = wiped(confirm_for=70.0)
+    world.run(65)
+    world.say(ActKind.ACKNOWLEDGE)
+    world.until(Phase.RESOLVED)
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED, Kind.RESTORED, Kind.RESOLVED]
+
+
+def test_the_next_incident_is_not_acknowledged() -> None:
+    world = acknowledged()
+    world.restore()
+    world.until(Phase.RESOLVED, within=40)
+    world.wipe()
+    world.run(70)
+    assert world.incident.acknowledged_at is None
+    assert world.kinds(Tag.PAGE) == [Kind.OPENED]
+
+
+def test_every_kind_of_act_has_its_row_in_the_table() -> None:
+    assert set(REFUSED) == set(ActKind)
+    assert set(WORLDS) == set(Phase)

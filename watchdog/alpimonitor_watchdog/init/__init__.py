@@ -1,0 +1,1 @@
+"""`alpimonitor watchdog init`: a live database -> a watchdog.toml to read, correct and start with."""
