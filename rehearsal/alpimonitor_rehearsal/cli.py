@@ -62,21 +62,23 @@ def play(
 ) -> None:
     """Wipe a real database and watch it being noticed, notified, healed and verified.
 
-    Starts PostgreSQL, the API, the sidecar and a pager on this machine, breaks the database with psql, and
+    Starts PostgreSQL, the API, a sidecar and a pager on this machine, breaks the database with psql, and
     reports what can be seen from outside. Needs no Docker and no root; writes only below the temporary
     directory.
 
     \b
     Scenarios:
-      delete    psql deletes every row of the seven context tables
-      truncate  the same by TRUNCATE
-      partial   some thresholds and a withdrawal: no table is empty, the API goes on
-      repeat    wiped again after each heal, until healing stops and a person is paged
+      delete     psql deletes every row of the seven context tables
+      truncate   the same by TRUNCATE
+      partial    some thresholds and a withdrawal: no table is empty, the API goes on
+      repeat     wiped again after each heal, until healing stops and a person is paged
+      partition  two sidecars watch: the one that leads is cut off from the database, the other one heals
 
     \b
     Examples:
       alpimonitor demo
       alpimonitor demo --scenario repeat --pace quick
+      alpimonitor demo --scenario partition
       alpimonitor demo --keep
       alpimonitor demo --json --lindas live
 

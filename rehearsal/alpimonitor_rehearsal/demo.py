@@ -23,7 +23,7 @@ from alpimonitor_rehearsal import report, watchdog_config
 from alpimonitor_rehearsal.play import Limits, Play
 from alpimonitor_rehearsal.postgres import PostgresError
 from alpimonitor_rehearsal.processes import ProcessFailed
-from alpimonitor_rehearsal.scenarios import Scenario
+from alpimonitor_rehearsal.scenarios import Heals, Scenario
 from alpimonitor_rehearsal.stage import Props, StageFailed, set_stage
 from alpimonitor_rehearsal.story import Beat, received
 
@@ -72,7 +72,8 @@ def run(
         play = Play(demo.scenario, LIMITS[demo.pace], watchdog_config.heal_budget(config), tell, clock)
         held = False
         try:
-            with set_stage(folder, lindas=demo.lindas, config=config, tell=tell) as props:
+            two = demo.scenario.heals is Heals.BY_ANOTHER
+            with set_stage(folder, lindas=demo.lindas, config=config, tell=tell, two_sidecars=two) as props:
                 held = play.on(props)
                 publish(play.document())
                 if demo.keep:

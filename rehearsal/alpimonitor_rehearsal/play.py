@@ -93,7 +93,9 @@ class Play:
                 return None
             if seen.sidecar is None or not seen.sidecar.up or seen.sidecar.open or seen.receipts is None:
                 return None
-            if props.network is not None and (seen.first is None or not seen.first.up or leader(seen) != FIRST):
+            if props.network is not None and (
+                seen.first is None or not seen.first.up or leader(seen) != FIRST
+            ):
                 return None
             known = frozenset(incident.id for incident in seen.sidecar.incidents)
             return Healthy(seen.api.stations, seen.rows, len(seen.receipts), known)
@@ -137,17 +139,19 @@ class Play:
 
     def _change_network(self, props: Props) -> None:
         """Cut the first sidecar off where the scenario does, and end that again."""
-        story = before = self._story
+        story = self._story
         if story is None or story.takeover is None or props.network is None:
             return
         if story.to_be_cut_off:
             props.network.hang()
-            story = replace(story, takeover=replace(story.takeover, cut=time.monotonic()))
+            takeover = replace(story.takeover, cut=time.monotonic())
         elif story.to_be_mended:
             props.network.heal()
-            story = replace(story, takeover=replace(story.takeover, mended=time.monotonic()))
-        self._story = story
-        self._announce(before, story)
+            takeover = replace(story.takeover, mended=time.monotonic())
+        else:
+            return
+        self._story = replace(story, takeover=takeover)
+        self._announce(story, self._story)
 
     def _announce(self, before: Story, after: Story) -> None:
         for beat in news(before, after):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,9 +12,11 @@ from rich.text import Text
 
 from alpimonitor_rehearsal.processes import Child, said
 from alpimonitor_rehearsal.proof import Unmet, verified
-from alpimonitor_rehearsal.sightings import Seen
+from alpimonitor_rehearsal.scenarios import Heals, Scenario
+from alpimonitor_rehearsal.sightings import FIRST, Seen
 from alpimonitor_rehearsal.stage import Props
 from alpimonitor_rehearsal.story import Beat, Story, damage
+from alpimonitor_rehearsal.takeover import keys, leader
 
 CLOCK_WIDTH = 10  # "  12.34 s  "
 INDENT = " " * (CLOCK_WIDTH + 4)
@@ -84,12 +86,14 @@ def introduction(scenario: str, lindas: str, policy: Mapping[str, str], folder: 
 
 def invitation(props: Props) -> Beat:
     """How to look around and break it oneself, while it stays up."""
-    sidecar = props.addresses.sidecar
+    sidecar, first = props.addresses.sidecar, props.addresses.first
+    another = () if first is None else (f"the first's    {first}/",)
     return Beat(
         "It stays up until Ctrl-C. Break it yourself:",
         body=(
             f"API          {props.addresses.api}/stations",
             f"status page  {sidecar}/",
+            *another,
             f"metrics      {sidecar}/metrics",
             f"pager        {props.addresses.pager}/receipts",
             f"logs         {props.folder}",
@@ -107,6 +111,7 @@ def summary(story: Story) -> str:
         "noticed": first.detected,
         "notified": story.notified,
         "paged": story.paged,
+        "taken over": story.takeover.taken_over if story.takeover else None,
         "restored": first.restored,
         "resolved": first.resolved,
     }
@@ -117,7 +122,7 @@ def summary(story: Story) -> str:
 
 
 def document(
-    scenario: str,
+    scenario: Scenario,
     story: Story | None,
     last: Seen | None,
     told: Sequence[Mapping[str, Any]],
@@ -127,7 +132,8 @@ def document(
 
     `told` is the sidecar's timeline of the incidents since the first wipe, `began` the wall clock at zero.
     Figures are seconds since the exit of the first psql. For a scenario that wipes again they are those of
-    the first wipe; `verified` says how it ended.
+    the first wipe; `verified` says how it ended. Where there are two sidecars it also says who led and who
+    healed.
     """
     if story is None or last is None or not story.rounds or began is None:
         before = None if story is None else len(story.healthy.stations)
@@ -152,13 +158,30 @@ def document(
                 "at": receipt.received_at,
                 "seconds": seconds(receipt.monotonic),
                 "channel": receipt.channel,
+                **({"sidecar": receipt.sender, "key": receipt.key} if receipt.sender else {}),
                 "title": receipt.title,
                 "body": receipt.body,
             }
             for receipt in story.receipts
         ],
         timeline=sorted([*seen_from_outside(story, began), *told], key=lambda item: str(item["at"])),
+        **_of_two(story, last, seconds),
     )
+
+
+def _of_two(story: Story, last: Seen, seconds: Callable[[float | None], float | None]) -> dict[str, Any]:
+    """What there is to say of two sidecars; nothing of one."""
+    if story.takeover is None:
+        return {}
+    return {
+        "leader_before": story.takeover.leader_before,
+        "leader_after": leader(last),
+        "cut_off_seconds": seconds(story.takeover.cut),
+        "taken_over_seconds": seconds(story.takeover.taken_over),
+        "incident_keys": keys(story.receipts, "opened"),
+        "heals_recorded": None if last.recorded is None else len(last.recorded),
+        "healed_by": ", ".join(sorted({heal.by for heal in last.recorded or ()})) or None,
+    }
 
 
 def seen_from_outside(story: Story, began: datetime) -> list[dict[str, Any]]:
@@ -183,6 +206,12 @@ def seen_from_outside(story: Story, began: datetime) -> list[dict[str, Any]]:
                 f"/stations: {len(story.healthy.stations)} stations, equal to before, as is every row by SQL"
             )
             items.append(item(round_.restored, "stations_complete", "api", detail))
+    network = story.takeover
+    if network is not None and network.cut is not None:
+        detail = f"nothing passes between the {FIRST} sidecar and the database"
+        items.append(item(network.cut, "network_hangs", "operator", detail))
+    if network is not None and network.mended is not None:
+        items.append(item(network.mended, "network_mended", "operator", "it passes again"))
     return items
 
 
@@ -193,9 +222,22 @@ def _stations(last: Seen) -> int | None:
     return 0 if last.api.error == "CONTEXT_EMPTY" else None
 
 
-def _object(scenario: str, **known: Any) -> dict[str, Any]:
+OF_TWO_SIDECARS: dict[str, Any] = {
+    "leader_before": None,
+    "leader_after": None,
+    "cut_off_seconds": None,
+    "taken_over_seconds": None,
+    "incident_keys": {},
+    "heals_recorded": None,
+    "healed_by": None,
+}
+"""Members of the object where there are two, as long as nothing is known."""
+
+
+def _object(scenario: Scenario, **known: Any) -> dict[str, Any]:
+    of_two = OF_TWO_SIDECARS if scenario.heals is Heals.BY_ANOTHER else {}
     return {
-        "scenario": scenario,
+        "scenario": scenario.name,
         "detected_seconds": None,
         "notified_seconds": None,
         "restored_seconds": None,
@@ -206,4 +248,5 @@ def _object(scenario: str, **known: Any) -> dict[str, Any]:
         "incident": None,
         "notifications": [],
         "timeline": [],
+        **of_two,
     } | known

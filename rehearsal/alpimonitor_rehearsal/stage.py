@@ -1,4 +1,4 @@
-"""The stage of a demo: a database, the API, the sidecar, and the outside world, each a process of its own."""
+"""The stage of a demo: a database, the API, one or two sidecars, the outside world, each its own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alpimonitor_api.tables import OPERATIONAL_TABLES
@@ -28,8 +28,10 @@ from alpimonitor_rehearsal.roles import (
     grant_watch,
 )
 from alpimonitor_rehearsal.scenarios import CONTEXT, OPERATOR
-from alpimonitor_rehearsal.sightings import STATION_FIELDS, Station
+from alpimonitor_rehearsal.sidecar_view import SidecarView
+from alpimonitor_rehearsal.sightings import FIRST, SECOND, STATION_FIELDS, SidecarSeen, Station
 from alpimonitor_rehearsal.story import NOTIFY, PAGE, Beat
+from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 
 READY_WITHIN = 60.0  # seconds, for each process
 
@@ -55,6 +57,7 @@ class Props:
     outside: Outside
     folder: Path
     config: str  # the text of watchdog.toml
+    network: TcpProxy | None = None  # between the first sidecar and the database, where there are two
 
     def ended(self) -> list[Child]:
         """The processes that are gone and should not be."""
@@ -105,11 +108,14 @@ class Props:
 
 
 @contextlib.contextmanager
-def set_stage(folder: Path, *, lindas: str, config: str, tell: Tell) -> Iterator[Props]:
+def set_stage(
+    folder: Path, *, lindas: str, config: str, tell: Tell, two_sidecars: bool = False
+) -> Iterator[Props]:
     """Start everything and wait until the API serves what ingestion has seen and the sidecar watches.
 
-    `lindas` is `simulated`, `live` or the path of a payload; `config` is the text of watchdog.toml. Call it
-    from the main thread. Raises PostgresError, ProcessFailed or StageFailed.
+    `lindas` is `simulated`, `live` or the path of a payload; `config` is the text of watchdog.toml. Of two
+    sidecars the first leads, and sees the database through a network of its own. Call it from the main
+    thread. Raises PostgresError, ProcessFailed or StageFailed.
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running_postgres())
@@ -129,14 +135,21 @@ def set_stage(folder: Path, *, lindas: str, config: str, tell: Tell) -> Iterator
         ingestion = {**endpoint, "LINDAS_ARCHIVE_DIR": str(folder / "archive")}
         api_url = _start_api(processes, base | ingestion, logins, tell)
 
-        sidecar_url = f"http://127.0.0.1:{free_port()}"
-        addresses = Addresses(f"{api_url}/api/v1", sidecar_url, pager_url, server.url(DATABASE))
+        addresses = Addresses(
+            api=f"{api_url}/api/v1",
+            sidecar=f"http://127.0.0.1:{free_port()}",
+            pager=pager_url,
+            database=server.url(DATABASE),
+            first=f"http://127.0.0.1:{free_port()}" if two_sidecars else None,
+        )
         outside = stack.enter_context(Outside(addresses, CONTEXT))
-        props = Props(server, processes, addresses, outside, folder, config)
+        network = stack.enter_context(TcpProxy("127.0.0.1", server.port)) if two_sidecars else None
+        props = Props(server, processes, addresses, outside, folder, config, network)
         _wait_for_the_api(props)
 
         grant_watch(logins[OWNER].url, READ_BY_THE_SIDECAR)
-        _start_sidecar(props, base | ingestion, logins, tell)
+        for sidecar in _sidecars(props, logins[WATCHDOG]):
+            _start_sidecar(props, sidecar, base | ingestion, logins, tell)
         yield props
 
 
@@ -188,31 +201,58 @@ def _wait_for_the_api(props: Props) -> None:
         )
 
 
-def _start_sidecar(props: Props, base: Mapping[str, str], logins: Mapping[str, Login], tell: Tell) -> None:
+@dataclass(frozen=True)
+class _Sidecar:
+    """One that is to be started. `called` is empty where it is the only one."""
+
+    called: str
+    view: SidecarView
+    login: Login
+    is_ready: Callable[[SidecarSeen], bool] = lambda _: True
+
+
+def _sidecars(props: Props, login: Login) -> tuple[_Sidecar, ...]:
+    """In the order of their start: the first one leads because it comes first."""
+    if props.network is None or props.outside.first is None:
+        return (_Sidecar("", props.outside.sidecar, login),)
+    through = replace(login, port=props.network.port)
+    return (
+        _Sidecar(FIRST, props.outside.first, through, lambda seen: seen.leads),
+        _Sidecar(SECOND, props.outside.sidecar, login, lambda seen: seen.follows),
+    )
+
+
+def _start_sidecar(
+    props: Props, sidecar: _Sidecar, base: Mapping[str, str], logins: Mapping[str, Login], tell: Tell
+) -> None:
+    called = sidecar.called
     config = props.folder / "watchdog.toml"
     config.write_text(props.config, encoding="utf-8")
-    pager = props.addresses.pager.replace("http://", "json://")
+    pager = props.addresses.pager.replace("http://", "json://") + (f"/{called}" if called else "")
     settings = {
         **base,
         "WATCHDOG_CONFIG": str(config),
-        "WATCHDOG_STATE_DIR": str(props.folder / "watchdog"),
-        "WATCHDOG_LISTEN": props.addresses.sidecar.removeprefix("http://"),
-        "WATCHDOG_DATABASE_URL": logins[WATCHDOG].url,
+        "WATCHDOG_STATE_DIR": str(props.folder / (f"watchdog-{called}" if called else "watchdog")),
+        "WATCHDOG_LISTEN": sidecar.view.address.removeprefix("http://"),
+        "WATCHDOG_DATABASE_URL": sidecar.login.url,
         "WATCHDOG_NOTIFY_URL": f"{pager}/{NOTIFY}",
         "WATCHDOG_PAGE_URL": f"{pager}/{PAGE}",
         "ALPIMONITOR_API_URL": props.addresses.api.removesuffix("/api/v1"),
-        # For the programs that the profile declares: the seed and one run of ingestion.
+        # For the programs that the profile declares, the seed and one run of ingestion: straight to it.
         "SEED_DATABASE_URL": logins[SEEDER].url,
         "DATABASE_URL": logins[API].url,
     }
     child = props.processes.start(
-        "sidecar", python_module("alpimonitor_cli.main", "watchdog", "run"), settings
+        f"{called} sidecar".strip(), python_module("alpimonitor_cli.main", "watchdog", "run"), settings
     )
-    tell(Beat(f"started alpimonitor watchdog run: its page on {props.addresses.sidecar} (pid {child.pid})"))
+    which = f", the {called} sidecar" if called else ""
+    tell(
+        Beat(f"started alpimonitor watchdog run{which}: its page on {sidecar.view.address} (pid {child.pid})")
+    )
 
     def watching() -> bool:
-        seen = props.outside.sidecar()
-        return props.outside.ready() and seen is not None and seen.up
+        seen = sidecar.view.look()
+        return sidecar.view.ready() and seen is not None and seen.up and sidecar.is_ready(seen)
 
     child.until("get ready", watching, deadline=READY_WITHIN)
 

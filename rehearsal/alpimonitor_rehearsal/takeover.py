@@ -23,6 +23,8 @@ class Takeover:
     whole: float | None = None  # the first sees every row again
     follows: float | None = None  # the first knows that the second leads
     resolved: float | None = None  # the first one's incident
+    recorded: float | None = None  # a heal, in the ledger of the database
+    recorded_by: str = ""
     heals_of_first: int = 0
 
 
@@ -50,6 +52,8 @@ def continued(takeover: Takeover, seen: Seen, symptom: Symptom) -> Takeover:
             takeover,
             taken_over=since(takeover.taken_over, cut and seen.sidecar.leads, seen.sidecar.at),
         )
+    if seen.recorded and takeover.recorded is None:
+        takeover = replace(takeover, recorded=seen.at, recorded_by=seen.recorded[0].by)
     first = seen.first
     if first is None:
         return takeover
@@ -81,14 +85,16 @@ def news(before: Takeover, after: Takeover) -> list[tuple[str, float]]:
     """A sentence, and its moment, for everything that is in `after` and not in `before`."""
     sentences = {
         "opened": "the first sidecar, which leads, has opened its incident",
-        "cut": "cut off: nothing passes between the first sidecar and the database any more, not even an end; "
-        "the programs of its heal would still get through",
-        "gave_up": "the first sidecar does not lead any more, so it heals nothing",
+        "cut": "cut off: nothing passes between the first sidecar and the database, not even the end of a "
+        "connection; the programs of its heal would still get through",
+        "gave_up": "the first sidecar's page says that it does not lead any more",
         "taken_over": "the second sidecar leads",
+        "recorded": f"the ledger in the database records a heal, by the {after.recorded_by} sidecar",
         "mended": "the partition is over",
         "whole": "the first sidecar sees every row again",
         "follows": "the first sidecar follows: it knows that the second one leads",
-        "resolved": "the first sidecar has resolved its incident",
+        "resolved": "the first sidecar has resolved its incident"
+        + ("" if after.heals_of_first else ", without a heal of its own"),
     }
     return [
         (sentence, at)

@@ -159,6 +159,35 @@ def test_a_context_that_is_wiped_again_and_again_ends_with_a_person(demo: Callab
     assert "circuit_open" in {item["detail"] for item in document["timeline"]}
 
 
+def test_a_leader_that_is_cut_off_heals_nothing_and_the_other_does(demo: Callable[..., Demo]) -> None:
+    running = demo("--scenario", "partition")
+    document = assert_it_held(running)
+    assert document["verified"] is True
+    assert (document["leader_before"], document["leader_after"]) == ("first", "second")
+    assert (document["heals_recorded"], document["healed_by"]) == (1, "second")
+    assert set(document["incident_keys"]) == {"first", "second"}
+    assert len(set(document["incident_keys"].values())) == 1
+    at = {name: document[f"{name}_seconds"] for name in ("detected", "cut_off", "taken_over", "restored")}
+    assert sorted(at, key=at.__getitem__) == ["detected", "cut_off", "taken_over", "restored"]
+    told = {(each["sidecar"], each["key"].split("-")[1]) for each in document["notifications"]}
+    assert {(who, kind) for who in ("first", "second") for kind in ("opened", "resolved")} <= told
+    events = [item["event"] for item in document["timeline"]]
+    assert events.index("network_hangs") < events.index("healing") < events.index("network_mended")
+    assert "the first sidecar has resolved its incident, without a heal of its own" in running.beats
+
+
+def test_without_its_second_sidecar_nobody_takes_over_and_the_demo_says_so(demo: Callable[..., Demo]) -> None:
+    running = demo("--scenario", "partition")
+    second = int(running.beat(r"the second sidecar: .* \(pid (\d+)\)").group(1))
+    running.beat(HEALTHY)
+    os.kill(second, signal.SIGKILL)
+    assert running.exit_code() == 1, running.beats
+    document = running.document()
+    assert (document["taken_over_seconds"], document["healed_by"]) == (None, None)
+    assert "expected: the second sidecar takes over" in running.beats
+    assert "expected: the ledger in the database holds one heal, by the second sidecar" in running.beats
+
+
 def test_a_recorded_payload_feeds_the_demo(demo: Callable[..., Demo], lindas_sample: Path) -> None:
     document = assert_it_held(demo("--lindas", str(lindas_sample)))
     assert document["verified"] is True
@@ -249,7 +278,7 @@ def test_a_demo_that_is_kept_prints_addresses_and_a_psql_line_that_works(demo: C
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (["--scenario", "meteorite"], "delete, truncate, partial, repeat"),
+        (["--scenario", "meteorite"], "delete, truncate, partial, repeat, partition"),
         (["--lindas", "no-such-file.json"], "neither simulated nor live"),
         (["--pace", "slow"], "quick"),
     ],

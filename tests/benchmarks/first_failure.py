@@ -22,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     file = config.getoption("first_failure")
-    if file is not None:
+    # With workers (of xdist) only who hands out the tests writes, and knows of no assertion.
+    if file is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_FirstFailure(file))
 
 

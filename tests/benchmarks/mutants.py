@@ -91,9 +91,8 @@ def run(_: int | None, say: Say) -> list[Row]:
         try:
             for row in turns.map(lambda mutant: _try(mutant, unmutated), tried):
                 rows.append(row)
-                say(
-                    f"{row['seconds']:5.1f} s  {row['mutant']}: {row['by'] or 'SURVIVES: ' + str(row['why'])}"
-                )
+                outcome = f"killed by {row['by']}" if row["by"] else f"SURVIVES, {row['why']}"
+                say(f"{row['seconds']:5.1f} s  {row['mutant']}: {outcome}")
         except BaseException:
             turns.shutdown(wait=False, cancel_futures=True)
             raise
@@ -131,7 +130,7 @@ def _copy_checkout(copy: Path) -> None:
 
 def _has_to_pass(copy: Path, tried: Sequence[Mutant]) -> None:
     beyond = {test for mutant in tried for test in mutant.tests if not test.startswith(f"{SUITE}/")}
-    ended = _pytest(copy, (SUITE, *sorted(beyond)))
+    ended = _pytest(copy, ("-x", "-n", str(_AT_ONCE), SUITE, *sorted(beyond)))
     if ended.code != 0:
         raise Unmeasurable(f"{ended.output}\nThe unmutated copy does not pass: mend that first.")
 
@@ -167,9 +166,10 @@ def _judge(mutant: Mutant, copy: Path) -> tuple[str, str]:
     return "", f"no assertion failed, but {', '.join(broken[:3])}" if broken else "no test failed"
 
 
-def _pytest(copy: Path, tests: Sequence[str]) -> _Ended:
-    """Run `tests` of `copy` on the packages of `copy`: an editable install would lead to the checkout.
+def _pytest(copy: Path, arguments: Sequence[str]) -> _Ended:
+    """Run the tests of `copy` that `arguments` name, on the packages of `copy`.
 
+    PYTHONPATH goes before an editable install, which would lead to the checkout.
     Raises subprocess.TimeoutExpired, and Unmeasurable when they ran on any other packages.
     """
     report = copy / "first-failure.json"
@@ -177,7 +177,7 @@ def _pytest(copy: Path, tests: Sequence[str]) -> _Ended:
     ended = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
-            "-p", "tests.benchmarks.first_failure", "--first-failure", str(report), *tests,
+            "-p", "tests.benchmarks.first_failure", "--first-failure", str(report), *arguments,
         ],
         cwd=copy,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(str(copy / part) for part in (*_SOURCES, "."))},

@@ -73,7 +73,7 @@ def test_the_transcript_is_of_a_run_that_held() -> None:
 def test_every_figure_is_one_that_was_measured() -> None:
     quoted = README.split("<!-- figures -->", 1)[1].split("<!-- /figures -->", 1)[0]
     rows = [row for file in RESULTS.glob("*.json") for row in json.loads(file.read_text())["rows"]]
-    measured = {str(row[key]) for row in rows for key in ("median_ms", "p99_ms")}
+    measured = {str(row[key]) for row in rows for key in ("median_ms", "p99_ms") if key in row}
     settings = {str(row["interval"]).removesuffix("ms") for row in rows if "interval" in row}
     figures = set(re.findall(r"([\d.]+) ms", quoted)) - settings
     assert figures

@@ -158,12 +158,12 @@ def test_a_right_that_is_lost_ends_the_heal_and_the_next_may_run(tmp_path: Path)
     child = Child(os.environ)
     run = python("import signal, sys; open(sys.argv[1], 'w').close(); signal.pause()", str(started))
     ended: list[Ended] = []
-    running = threading.Thread(target=lambda: ended.append(child.run(run, 60.0)))
+    running = threading.Thread(target=lambda: ended.append(child.run(run, 60.0)), daemon=True)
     running.start()
     started.open().close()
     child.forbid("the leader lock was lost")
     running.join(20)
-    assert (ended[0].stopped, ended[0].detail) == (True, "ended: the leader lock was lost")
+    assert [(one.stopped, one.detail) for one in ended] == [(True, "ended: the leader lock was lost")]
     assert child.run(prints(EMPTY), 20.0).detail == "not started: the leader lock was lost"
     child.allow()
     assert child.run(prints(EMPTY), 20.0).ok

@@ -13,7 +13,14 @@ import pytest
 from alpimonitor_watchdog import loop as loop_module
 from alpimonitor_watchdog.core.messages import About
 from alpimonitor_watchdog.core.model import Decision
-from alpimonitor_watchdog.core.seen import DatabaseSeen, HealSeen, PlanSeen, TableSeen
+from alpimonitor_watchdog.core.seen import (
+    DatabaseSeen,
+    HealSeen,
+    HealthSeen,
+    OutsideSeen,
+    PlanSeen,
+    TableSeen,
+)
 from alpimonitor_watchdog.core.words import HealOutcome, Kind, Phase, Reason, Tag
 from alpimonitor_watchdog.heal.worker import HealWorker
 from alpimonitor_watchdog.loop import Clock, Loop, Task, seconds_to_next
@@ -40,9 +47,13 @@ class World:
         self.puts_back = True
         self.views: list[View] = []
         self.idle = threading.Event()
+        self.expected = EXPECTATION
+        self.outside: Outside | None = None
+        self.look_takes = 0.0
 
     # the database
     def look(self) -> DatabaseSeen:
+        self.pass_time(self.look_takes)
         tables = tuple(TableSeen(name, rows=count) for name, count in self.rows.items())
         return DatabaseSeen(tables=tables, revision="0001", name="hydro", identity=HERE)
 
@@ -69,6 +80,21 @@ class World:
         self.monotonic += seconds
 
 
+class Outside:
+    """The API: a look at each wake, whose answer is there at the next tick."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.answered = self.asked = world.monotonic
+
+    def latest(self, now: float) -> OutsideSeen:
+        began, self.answered = self.answered, self.asked
+        return OutsideSeen(now - began, (HealthSeen("http://api/stations", ok=True),))
+
+    def wake(self) -> None:
+        self.asked = self.world.monotonic
+
+
 class InTurn(HealWorker):
     """The worker without its thread: a job ends before the next tick, if the world lets it."""
 
@@ -86,10 +112,10 @@ class Sidecar:
         self.worker = InTurn(world, lambda: None)
         self.desk = Desk(lambda: None)
         self.loop = Loop(
-            Task(EXPECTATION, POLICY, About("hydro", "http://page/", "seed"), ()),
+            Task(world.expected, POLICY, About("hydro", "http://page/", "seed"), ()),
             clock=Clock(lambda: world.now, lambda: world.monotonic),
             database=world,
-            outside=None,
+            outside=world.outside,
             worker=self.worker,
             operators=self.desk,
             leadership=None,
@@ -248,8 +274,8 @@ def test_with_a_full_disk_it_keeps_watching_and_telling_and_heals_nothing(
     monkeypatch.setattr(sidecar.store._connection, "transaction", _full)
     world.wipe()
     for _ in range(30):
-        sidecar.tick()
-    assert world.healed == []
+        refused = sidecar.tick().refusal
+    assert (refused, world.healed) == (Reason.NOT_RECORDABLE, [])
     assert sidecar.loop.state.phase is Phase.OPEN
     waiting = sidecar.store.outbox.pending("everything")
     assert [queued.kind for queued in waiting] == [Kind.OPENED]
@@ -258,6 +284,19 @@ def test_with_a_full_disk_it_keeps_watching_and_telling_and_heals_nothing(
     sidecar.until(Phase.RESOLVED)
     assert len(world.healed) == 1
     assert world.views[-1].store_error == ""
+
+
+def test_the_look_at_the_api_that_a_heal_brings_forward_counts_as_its_proof(world: World) -> None:
+    """It begins after the end of the heal, by the clock that the end is dated by."""
+    world.expected = replace(EXPECTATION, health_watched=True)
+    world.outside, world.look_takes = Outside(world), 0.01
+    sidecar = Sidecar(world)
+    sidecar.tick()
+    world.wipe()
+    sidecar.until(Phase.HEALING)
+    sidecar.tick()  # the end of the heal is seen
+    reasons = [change.reason for change in sidecar.tick().transitions]
+    assert Reason.CONTEXT_RESTORED in reasons
 
 
 def test_heals_that_may_be_missing_from_the_budget_stop_healing_for_a_window(

@@ -12,8 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from alpimonitor_watchdog.core.acts import Act, ActKind, Answer
 from alpimonitor_watchdog.core.brakes import Hold
 from alpimonitor_watchdog.core.messages import Message
+from alpimonitor_watchdog.core.model import Decision, State
+from alpimonitor_watchdog.core.seen import Findings
 from alpimonitor_watchdog.core.words import Kind, Tag
 from alpimonitor_watchdog.metrics import Metrics
 from alpimonitor_watchdog.store import Outgoing, Store
@@ -128,6 +131,19 @@ def test_incidents_are_served_as_the_store_has_them(site: Site) -> None:
     assert one == site.store.incident(views.INCIDENT.id)
     assert one["timeline"][0]["event"] == "open"
     assert one["notifications"][0]["status"] == "queued"
+
+
+def test_what_operators_did_outside_any_incident_is_in_the_timeline(site: Site) -> None:
+    act = Act("a1", ActKind.PAUSE, "moving the disk", "anna@ops1")
+    paused = Decision(State(), Findings(), answers=(Answer(act, None, "Paused."),))
+    site.store.save(paused, views.AT)
+    open_an_incident(site)
+    events = site.get("/api/timeline").json()["timeline"]
+    assert {event["incident"] for event in events} >= {views.INCIDENT.id}
+    (said,) = [event for event in events if event["source"] == "operator"]
+    assert (said["event"], said["detail"]) == ("pause", "anna@ops1: moving the disk")
+    assert len(site.get("/api/timeline?limit=1").json()["timeline"]) == 1
+    assert site.get("/api/timeline?limit=0").status_code == 400
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "501", "x", "", "1e3", "٣", "9" * 5000])

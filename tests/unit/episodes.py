@@ -161,9 +161,10 @@ class Episode:
         self.state = resumed(STATE.validate_json(STATE.dump_json(self.state)))
         self._plan = None
 
-    def run(self, seconds: int) -> Episode:
-        for _ in range(seconds):
-            self.tick()
+    def run(self, seconds: int, every: int = 1) -> Episode:
+        """A look every so many seconds, for so many seconds in all."""
+        for _ in range(seconds // every):
+            self.tick(elapsed=float(every))
         return self
 
     def until(self, phase: Phase, within: int = 200) -> Episode:

@@ -344,7 +344,7 @@ def test_what_is_not_restored_within_page_after_pages() -> None:
 def test_what_is_not_restored_for_long_escalates_and_is_repeated() -> None:
     world = episode(confirm_for=36000.0)
     world.wipe()
-    world.run(3600)
+    world.run(3600, every=10)
     assert (Phase.ESCALATED, Reason.NOT_RESTORED_IN_TIME) in world.path()
     assert world.kinds().count(Kind.REMINDER) == 1
 
@@ -382,7 +382,7 @@ def test_blind_ingestion_opens_an_incident_without_a_heal() -> None:
 def test_one_missing_station_is_only_said_after_two_hours() -> None:
     world = episode()
     world.stations_seen = 3
-    world.run(7100)
+    world.run(7100, every=10)
     assert world.told == []
     world.run(200)
     assert world.kinds()[0] is Kind.OPENED

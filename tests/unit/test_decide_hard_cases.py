@@ -109,7 +109,7 @@ def test_time_in_which_nothing_was_seen_does_not_count_towards_the_confirmation(
 def test_one_missing_station_wakes_nobody() -> None:
     world = episode()
     world.stations_seen = 3
-    world.run(9000)
+    world.run(9000, every=10)
     assert world.kinds() == [Kind.OPENED]
     assert world.kinds(Tag.PAGE) == []
 

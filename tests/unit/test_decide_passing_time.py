@@ -10,7 +10,7 @@ import pytest
 
 from alpimonitor_watchdog.core.model import HealRecord, Incident, Policy, State, Streak
 from alpimonitor_watchdog.core.passing import advance
-from alpimonitor_watchdog.core.seen import DatabaseSeen, Finding, Findings, Observation
+from alpimonitor_watchdog.core.seen import DatabaseSeen, Finding, Findings, Loss, Observation
 from alpimonitor_watchdog.core.words import CONTEXT_LOSS, Phase, Symptom
 from tests.unit.episodes import EXPECTED, START
 
@@ -122,3 +122,27 @@ def test_the_back_off_starts_anew_after_a_long_healthy_stretch(
 ) -> None:
     state = State(phase=phase, lived=LIVED, phase_lived=LIVED + 1.0 - since, series=3)
     assert passed(state, Findings()).series == series
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "changed"),
+    [
+        pytest.param(0, (0,), False, id="as lost as before"),
+        pytest.param(1, (0,), True, id="more"),
+        pytest.param(0, (1,), True, id="less"),
+    ],
+)
+def test_rows_that_are_still_being_lost_are_not_quiet(
+    before: int, found: tuple[int, ...], changed: bool
+) -> None:
+    state = State(lived=LIVED, losses=(Loss("station", before, 7),), losses_lived=1.0)
+    lost = Finding(Symptom.CONTEXT_EMPTY, "", tuple(Loss("station", rows, 7) for rows in found))
+    after = passed(state, Findings((lost,)), elapsed=1.0)
+    assert after.losses_lived == (LIVED + 1.0 if changed else 1.0)
+
+
+def test_a_loss_that_comes_back_is_a_new_one_unless_it_was_only_out_of_sight() -> None:
+    lost = Findings((Finding(Symptom.CONTEXT_EMPTY, "", (Loss("station", 0, 7),)),))
+    state = passed(State(lived=LIVED), lost)
+    assert passed(passed(state, OUT_OF_SIGHT), lost).losses_lived == LIVED + 1.0
+    assert passed(passed(state, Findings()), lost).losses_lived == LIVED + 3.0

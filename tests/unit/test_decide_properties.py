@@ -1,4 +1,4 @@
-"""Whatever happens: the invariants of deciding, over random sequences and over all short ones.
+"""Whatever happens: the invariants of deciding, over random sequences and long walks.
 
 The thresholds are tiny and the gaps lie on their boundaries, so that a sequence reaches all of them. The
 sidecar in a `sandbox` may crash at every effect; a `witness` judges each look by what was to be seen.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,10 +18,10 @@ from hypothesis import strategies as st
 from alpimonitor_watchdog.core.acts import ActKind
 from alpimonitor_watchdog.core.brakes import Window
 from alpimonitor_watchdog.core.model import TRANSITIONS, Policy
-from alpimonitor_watchdog.core.seen import PlanSeen
-from alpimonitor_watchdog.core.words import HealOutcome, Mode, Phase, Reason, Symptom, Unseen
-from tests.unit.episodes import EXPECTED, HEALTHY_ROWS, HERE, START
-from tests.unit.sandbox import GOOD_PLAN, Sandbox
+from alpimonitor_watchdog.core.words import Mode, Phase, Reason, Symptom
+from tests.unit.episodes import HERE, START
+from tests.unit.happenings import EVENTS, WATCHED, WIPES, ingests
+from tests.unit.sandbox import Sandbox
 from tests.unit.witness import Witness
 
 POLICY = Policy(
@@ -55,101 +53,7 @@ POLICY = Policy(
         Window("upgrade", START + timedelta(seconds=15), START + timedelta(seconds=20)),
     ),
 )
-WATCHED = replace(EXPECTED, ingestion_interval=2.0)
-ELSEWHERE = replace(HERE, database_oid=1, deployment="d-2")
 GAPS = (0.0, 0.875, 1.0, 1.0, 1.125, POLICY.heal_window - 0.125, POLICY.heal_window)
-Event = Callable[[Sandbox], Any]
-
-
-def sets(**changes: Any) -> Event:
-    """The world is another from now on."""
-
-    def event(world: Sandbox) -> None:
-        for name, value in changes.items():
-            setattr(world, name, value)
-
-    return event
-
-
-def rows(**changes: int | Unseen | None) -> Event:
-    return lambda world: world.rows.update(changes)
-
-
-def says(kind: ActKind) -> Event:
-    return lambda world: world.say(kind)
-
-
-def steps(seconds: float) -> Event:
-    def event(world: Sandbox) -> None:
-        world.at += timedelta(seconds=seconds)
-        world.stepped = True
-
-    return event
-
-
-def ingests(world: Sandbox) -> None:
-    world.ingestion_started = world.at
-
-
-def restores(world: Sandbox) -> None:
-    world.rows.update(HEALTHY_ROWS)
-
-
-def nothing(world: Sandbox) -> None:
-    """Time passes."""
-
-
-WIPES = rows(station=0, sensor=0)
-EVENTS: dict[str, Event] = {
-    "nothing": nothing,
-    "wiped": WIPES,
-    "wiped once more": WIPES,
-    "restored": restores,
-    "a table empty": rows(station=0),
-    "another shrunk": rows(sensor=3),
-    "more rows": rows(sensor=20),
-    "a table gone": rows(station=None),
-    "a table locked": rows(station=Unseen.LOCKED),
-    "another timed out": rows(sensor=Unseen.TIMEOUT),
-    "unreachable": sets(reachable=False),
-    "reachable": sets(reachable=True),
-    "another database": sets(identity=ELSEWHERE),
-    "this database": sets(identity=HERE, served=None),
-    "which database is not seen": sets(identity=None),
-    "the API serves another": sets(served="d-2"),
-    "the API is down": sets(health_ok=False),
-    "the API is up": sets(health_ok=True),
-    "ingestion is blind": sets(stations_seen=0),
-    "ingestion misses a station": sets(stations_seen=3),
-    "ingestion sees": sets(stations_seen=4),
-    "ingestion runs": ingests,
-    "ingestion follows no heal": sets(ingests_after=False),
-    "ingestion follows a heal": sets(ingests_after=True),
-    "heals succeed": sets(outcome=HealOutcome.SUCCEEDED, puts_back=True),
-    "heals succeed for nothing": sets(outcome=HealOutcome.SUCCEEDED, puts_back=False),
-    "heals fail": sets(outcome=HealOutcome.FAILED, puts_back=False),
-    "heals fail but put back": sets(outcome=HealOutcome.DEADLINE, puts_back=True),
-    "heals are interrupted": sets(outcome=HealOutcome.INTERRUPTED, puts_back=False),
-    "heals go on": sets(outcome=None),
-    "the plan deletes": sets(plan=replace(GOOD_PLAN, deletes=(("station", 1),))),
-    "the plan fails": sets(plan=PlanSeen(failed="exit 2")),
-    "the plan is good": sets(plan=GOOD_PLAN),
-    "the lock is held": sets(held_by=4711),
-    "the lock is free": sets(held_by=None),
-    "read-only": sets(read_only=True),
-    "writable": sets(read_only=False),
-    "the store is full": sets(store_works=False),
-    "the store has room": sets(store_works=True),
-    "the other leads": sets(leads=False),
-    "this one leads": sets(leads=True),
-    "the other heals": Sandbox.heal_elsewhere,
-    "the other counts back": sets(counts=5),
-    "the other counts on": sets(counts=6),
-    "the clock is set forward": steps(3600.0),
-    "the clock is set back": steps(-10.0),
-    **{f"an operator says {kind}": says(kind) for kind in ActKind},
-}
-
 
 BASICS = ("nothing", "wiped", "restored", "ingestion runs")
 # What a sequence is about: a few things that happen again and again reach more than everything once.
@@ -280,9 +184,9 @@ CURES = (
 PROOFS = ("wiped", "restored", "ingestion runs", "ingestion sees", "the API is up", "an operator says accept")
 # A symptom that lasted out of sight while another incident ended: reached by tests of their own.
 RARE = {
-    (Phase.HEALTHY, Phase.OPEN, Reason.LOSS_CONFIRMED),
-    (Phase.HEALTHY, Phase.OPEN, Reason.SYMPTOM_LASTED),
-    (Phase.RESOLVED, Phase.OPEN, Reason.LOSS_CONFIRMED),
+    (phase, Phase.OPEN, reason)
+    for phase in (Phase.HEALTHY, Phase.RESOLVED)
+    for reason in (Reason.LOSS_CONFIRMED, Reason.SYMPTOM_LASTED)
 }
 
 
@@ -324,116 +228,3 @@ def test_a_long_walk_keeps_the_invariants_and_takes_every_way_there_is(pair: boo
     assert there_are - set(taken) <= RARE
     assert heals > 200
     assert len(refused) > 12
-
-
-# ---- every short sequence ---------------------------------------------------------------------------------
-
-ONES = Policy(
-    confirm_for=1.0,
-    confirm_probes=1,
-    quiet_for=1.0,
-    heal_budget=1,
-    heal_window=4.0,
-    backoff_first=1.0,
-    backoff_max=1.0,
-    backoff_reset_after=1.0,
-    circuit_after_failures=1,
-    circuit_after_wipes=1,
-    circuit_trial_after=1.0,
-    accept_after=1.0,
-    clear_for=1.0,
-    flap_window=1.0,
-    page_after=1.0,
-    reminder_every=1.0,
-    escalate_after=1.0,
-    proof_within=1.0,
-    verify_grace=1.0,
-    unreachable_after=1.0,
-    unhealthy_after=1.0,
-    settle_after=1.0,
-    straggler_after=1.0,
-)
-Letter = tuple[str, float, int | None]
-
-
-def letters(*events: str, elapsed: float = 1.0) -> tuple[Letter, ...]:
-    return tuple((event, elapsed, None) for event in events)
-
-
-def crashes(event: str, *effects: int) -> tuple[Letter, ...]:
-    return tuple((event, 1.0, effect) for effect in effects)
-
-
-def every_sequence(world: Sandbox, witness: Witness, alphabet: tuple[Letter, ...], depth: int) -> int:
-    """How many there are, each judged at each of its looks."""
-    if depth == 0:
-        return 1
-    judged = 0
-    for event, elapsed, crash in alphabet:
-        world_then, witness_then = world.branch(), witness.branch()
-        EVENTS[event](world_then)
-        witness_then.look(world_then, elapsed, crash)
-        judged += every_sequence(world_then, witness_then, alphabet, depth - 1)
-    return judged
-
-
-FEW = letters("wiped", "nothing")
-
-
-@pytest.mark.parametrize(
-    ("before", "alphabet", "depth"),
-    [
-        pytest.param(
-            "nothing",
-            letters("wiped", "restored", "a table locked", "another shrunk", "another database"),
-            6,
-            id="what is seen",
-        ),
-        pytest.param(
-            "wiped",
-            (*letters("wiped", "restored"), *crashes("wiped", 0, 1, 2), *crashes("restored", 0)),
-            5,
-            id="crashes",
-        ),
-        pytest.param(
-            "wiped",
-            (
-                *FEW,
-                *letters("an operator says accept", "an operator says heal"),
-                *letters("an operator says hold", "an operator says resume"),
-            ),
-            5,
-            id="operators",
-        ),
-        pytest.param(
-            "wiped",
-            (*FEW, *letters("the other leads", "this one leads", "the other heals")),
-            5,
-            id="sidecars",
-        ),
-        pytest.param(
-            "wiped",
-            (*FEW, *letters("heals fail", "heals succeed for nothing", "heals go on")),
-            5,
-            id="heals",
-        ),
-        pytest.param(
-            "wiped",
-            (("wiped", 0.0, None), ("wiped", 1.0, None), ("restored", 0.0, None), ("restored", 1.0, None)),
-            6,
-            id="time",
-        ),
-    ],
-)
-def test_the_invariants_hold_over_every_short_sequence(
-    before: str, alphabet: tuple[Letter, ...], depth: int
-) -> None:
-    world, witness = (
-        Sandbox(ONES, WATCHED, pair="the other leads" in {name for name, _, _ in alphabet}),
-        Witness(),
-    )
-    witness.look(world, 1.0)
-    EVENTS[before](world)
-    for _ in range(2):
-        witness.look(world, 1.0)
-    assert every_sequence(world, witness, alphabet, depth) == len(alphabet) ** depth

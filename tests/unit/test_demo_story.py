@@ -280,7 +280,7 @@ def test_the_object_of_a_healed_wipe_holds_every_figure() -> None:
     own = [
         {"at": "2026-04-21T12:10:01.200Z", "event": "open", "source": "decision", "detail": "loss_confirmed"}
     ]
-    document = report.document("delete", story, HEALED[-1], own, BEGAN)
+    document = report.document(DELETE, story, HEALED[-1], own, BEGAN)
     assert list(document) == KEYS
     assert {key: document[key] for key in KEYS[1:9]} == {
         "detected_seconds": 1.2,
@@ -307,7 +307,7 @@ def test_the_object_of_a_healed_wipe_holds_every_figure() -> None:
 def test_the_object_of_an_unwatched_wipe_says_what_never_happened() -> None:
     last = seen(0.5, sidecar=None)
     story, _ = told(begun(), [last])
-    document = report.document("delete", story, last, [], BEGAN)
+    document = report.document(DELETE, story, last, [], BEGAN)
     assert list(document) == KEYS
     assert [document[f"{name}_seconds"] for name in ("detected", "notified", "restored", "resolved")] == [
         None
@@ -317,7 +317,7 @@ def test_the_object_of_an_unwatched_wipe_says_what_never_happened() -> None:
 
 
 def test_the_object_of_a_stage_that_was_never_set_is_complete_as_well() -> None:
-    document = report.document("delete", None, None, [], None)
+    document = report.document(DELETE, None, None, [], None)
     assert list(document) == KEYS
     assert document["verified"] is False
     assert document["stations_before"] is None

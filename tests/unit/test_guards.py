@@ -231,6 +231,17 @@ def test_every_context_table_has_to_be_visible(looked_at: Case, reason: Reason |
             Reason.TABLE_MISSING,
             id="a table explains more than a column",
         ),
+        pytest.param(
+            replace(
+                with_tables(STATION, TableSeen("sensor", exists=False), MEASUREMENT),
+                state=replace(
+                    STATE,
+                    good=LastGood(NOW, HERE, (WHOLE[0], TableGood("sensor", None, accepted=True))),
+                ),
+            ),
+            None,
+            id="an operator accepted that a table is gone",
+        ),
         pytest.param(case(revision="0003"), Reason.REVISION_NOT_ALLOWED, id="another revision"),
         pytest.param(case(revision=None), Reason.REVISION_NOT_ALLOWED, id="no revision at all"),
         pytest.param(

@@ -16,8 +16,8 @@ def statements(scenario: Scenario) -> list[str]:
     return [statement.strip() for statement in scenario.break_it.split(";") if statement.strip()]
 
 
-def test_the_demo_offers_four_scenarios_by_their_names() -> None:
-    assert list(SCENARIOS) == ["delete", "truncate", "partial", "repeat"]
+def test_the_demo_offers_its_scenarios_by_their_names() -> None:
+    assert list(SCENARIOS) == ["delete", "truncate", "partial", "repeat", "partition"]
     assert all(name == scenario.name for name, scenario in SCENARIOS.items())
 
 
@@ -57,6 +57,11 @@ def test_everything_that_references_a_deleted_table_is_deleted_first() -> None:
     for table in metadata.tables.values():
         if {key.column.table.name for key in table.foreign_keys} & set(emptied):
             assert table.name in emptied
+
+
+def test_a_partition_differs_from_a_deletion_in_who_has_to_heal() -> None:
+    assert [name for name, each in SCENARIOS.items() if each.heals is Heals.BY_ANOTHER] == ["partition"]
+    assert scenarios.PARTITION.break_it == scenarios.DELETE.break_it
 
 
 def test_only_the_repeated_scenario_ends_with_a_person() -> None:

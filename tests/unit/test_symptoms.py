@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alpimonitor_watchdog.core.good import LastGood
 from alpimonitor_watchdog.core.model import Policy
 from alpimonitor_watchdog.core.seen import (
     DatabaseSeen,
@@ -325,3 +326,97 @@ def test_an_empty_context_that_the_probe_cannot_see_stays_the_apis_word() -> Non
 def test_health_that_is_not_watched_is_neither_unhealthy_nor_left_open(outside: OutsideSeen | None) -> None:
     declared = replace(EXPECTED, stations=None, health_watched=False)
     assert found(outside=outside, expected=declared) == Findings()
+
+
+# ---- what ingestion and the database say of themselves ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "stale_after", "detail"),
+    [
+        pytest.param(600.0, 600.0, None, id="just recent enough"),
+        pytest.param(660.0, 600.0, "no run of ingestion has succeeded for 11 min", id="too old"),
+        pytest.param(None, 600.0, None, id="nobody knows"),
+        pytest.param(9000.0, None, None, id="nobody asks"),
+    ],
+)
+def test_ingestion_that_has_not_succeeded_for_long_is_stale(
+    age: float | None, stale_after: float | None, detail: str | None
+) -> None:
+    run = IngestionSeen(4, NOW, success_age=age, archive_failures=0)
+    shown = found(
+        outside=replace(HEALTHY, ingestion=run), expected=replace(EXPECTED, stale_after=stale_after)
+    )
+    finding = Finding(Symptom.INGESTION_STALE, detail or "", opens_after=10.0)
+    assert shown == Findings((finding,) if detail else ())
+
+
+@pytest.mark.parametrize(
+    ("failures", "error", "detail"),
+    [
+        pytest.param(0, "", None, id="none"),
+        pytest.param(1, "disk full", None, id="one may pass"),
+        pytest.param(2, "", "2 payloads in a row were not archived", id="two"),
+        pytest.param(9, "disk full", "9 payloads in a row were not archived: disk full", id="with its error"),
+    ],
+)
+def test_an_archive_that_fails_again_and_again_is_told_but_wakes_nobody(
+    failures: int, error: str, detail: str | None
+) -> None:
+    run = IngestionSeen(4, NOW, archive_failures=failures, archive_error=error)
+    finding = Finding(Symptom.ARCHIVE_FAILING, detail or "", opens_after=10.0, pages=False)
+    assert found(outside=replace(HEALTHY, ingestion=run)) == Findings((finding,) if detail else ())
+
+
+HERE = Identity(system="7", database_oid=5, deployment="d-1")
+
+
+@pytest.mark.parametrize(
+    ("identity", "served", "detail"),
+    [
+        pytest.param(HERE, None, None, id="the same"),
+        pytest.param(HERE, "d-1", None, id="and the API serves it"),
+        pytest.param(replace(HERE, database_oid=6), None, "database oid 6, was 5", id="another one"),
+        pytest.param(
+            replace(HERE, system="8", deployment="d-2"),
+            None,
+            "system identifier 8, was 7; deployment d-2, was d-1",
+            id="another cluster",
+        ),
+        pytest.param(
+            HERE, "d-2", "the API serves deployment d-2, this database is d-1", id="the API serves another"
+        ),
+        pytest.param(replace(HERE, deployment=None), "d-2", None, id="it has no deployment to compare"),
+    ],
+)
+def test_another_database_is_told_apart(identity: Identity, served: str | None, detail: str | None) -> None:
+    database = DatabaseSeen(tables=WHOLE, revision="0001", identity=identity)
+    seen = Observation(NOW, 1.0, database, replace(HEALTHY, deployment=served))
+    shown = find(seen, EXPECTED, POLICY, LastGood(NOW, HERE))
+    finding = Finding(Symptom.IDENTITY_CHANGED, f"another database: {detail}")
+    assert shown == Findings((finding,) if detail else ())
+    assert shown.other_database is (detail is not None)
+
+
+@pytest.mark.parametrize(
+    ("written", "good", "strange"),
+    [
+        pytest.param("staging", None, False, id="as declared"),
+        pytest.param(None, None, False, id="it says nothing"),
+        pytest.param("production", None, True, id="another one"),
+        pytest.param("production", LastGood(NOW, HERE), False, id="which an operator has adopted"),
+    ],
+)
+def test_at_first_contact_the_deployment_row_must_not_name_another_environment(
+    written: str | None, good: LastGood | None, strange: bool
+) -> None:
+    database = DatabaseSeen(tables=WHOLE, revision="0001", identity=replace(HERE, environment=written))
+    expected = replace(EXPECTED, environment="staging")
+    shown = find(Observation(NOW, 1.0, database, HEALTHY), expected, POLICY, good)
+    assert shown.other_database is strange
+    if strange:
+        assert "says production, [database] environment staging" in shown.found[0].detail
+
+
+def test_a_database_whose_identity_is_out_of_sight_is_neither_this_nor_another() -> None:
+    assert found(identity=None) == Findings((), frozenset({Symptom.IDENTITY_CHANGED}))

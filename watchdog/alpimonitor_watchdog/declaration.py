@@ -210,7 +210,7 @@ class PolicySection(Section):
     leader_lease: Annotated[Duration, Field(ge=0.5, le=60)] | None = Field(
         None,
         description="a sidecar that cannot reach the database for as long no longer heals, and another may; "
-        "default: twice `interval`, at least 1s",
+        "default: `interval`, at least 1s",
     )
     heal_budget: Times = Field(
         Policy().heal_budget, description="heals within `heal_window`; the next one is refused and paged"

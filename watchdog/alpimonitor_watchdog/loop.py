@@ -20,6 +20,7 @@ from .core.decide import decide
 from .core.guards import circuit_open
 from .core.messages import About, compose
 from .core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
+from .core.passing import resumed
 from .core.seen import DatabaseSeen, Expectation, HealSeen, LeaderSeen, Observation, OutsideSeen
 from .core.words import CONTEXT_LOSS, HealOutcome
 from .heal.worker import Finished, HealWorker
@@ -116,8 +117,7 @@ class Loop:
 
     def _resume(self) -> State:
         """The saved state; a heal that ran when the last process ended is reported, and not repeated."""
-        # A plan that was being made died with the process that made it.
-        state = replace(self._store.load(), planning=False)
+        state = resumed(self._store.load())
         self._saved_lived = state.lived
         if state.heal is not None and state.heal.ended_lived is None:
             self._found_on_start = self._store.finished_heal(state.heal.id) or HealSeen(
@@ -153,13 +153,13 @@ class Loop:
         if self._found_on_start is not None:
             finished = replace(finished, heal=self._found_on_start)
             self._found_on_start = None
-        if finished.heal is not None and self._outside is not None:
-            self._outside.wake()
         database = self._database.look()
         # After the look: how long one took is no time between two sightings.
         monotonic, at = self._clock.monotonic(), self._clock.utc()
         elapsed = 0.0 if self._ticked is None else monotonic - self._ticked
         self._ticked = monotonic
+        if finished.heal is not None and self._outside is not None:
+            self._outside.wake()  # a look that begins after the end of the heal, by this clock
         seen = Observation(
             at=at,
             elapsed=elapsed,

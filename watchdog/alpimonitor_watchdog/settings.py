@@ -81,7 +81,7 @@ class Settings:
     @property
     def leader_lease(self) -> float:
         """Seconds for which a sidecar that leads may go on without an answer of the database."""
-        return self.policy.leader_lease or max(1.0, 2 * self.policy.interval)
+        return self.policy.leader_lease or max(1.0, self.policy.interval)
 
     @property
     def database_place(self) -> str:

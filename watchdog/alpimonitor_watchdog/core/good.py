@@ -113,7 +113,7 @@ def follow(
 ) -> tuple[LastGood, Candidate | None]:
     """A look that saw the whole context: what is last good after it, and which change has to stay."""
     if stays(now, good.tables):
-        if any(last.content is None for last in good.tables):
+        if now != good.tables:  # a content that was not known, or that another server version took
             good = absorb(good, now, good.at)
         return good, None
     if candidate is None or not stays(now, candidate.tables):
@@ -155,4 +155,11 @@ def _hidden(table: TableSeen) -> bool:
 
 
 def _alike(content: str | None, other: str | None) -> bool:
-    return content is None or other is None or content == other
+    """Whether two contents, "count:hash:server version", may be the same: each version hashes in its way."""
+    if content is None or other is None or _version(content) != _version(other):
+        return True
+    return content == other
+
+
+def _version(content: str) -> str:
+    return content.rpartition(":")[2] if ":" in content else ""

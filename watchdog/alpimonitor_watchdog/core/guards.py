@@ -81,8 +81,13 @@ def visible(case: Case) -> Reason | None:
 
 
 def right_schema(case: Case) -> Reason | None:
-    """Every guarded table and declared column is there, and the revision is an allowed one."""
-    if any(not table.exists for table in case.seen.database.tables):
+    """Every guarded table and declared column is there, and the revision is an allowed one.
+
+    A table whose absence was accepted need not be.
+    """
+    good = case.state.good.tables if case.state.good else ()
+    given_up = {table.name for table in good if table.rows is None}
+    if any(not table.exists and table.name not in given_up for table in case.seen.database.tables):
         return Reason.TABLE_MISSING
     if any(table.missing_columns for table in case.seen.database.tables):
         return Reason.COLUMN_MISSING

@@ -35,7 +35,7 @@ def find(seen: Observation, expected: Expectation, policy: Policy, good: LastGoo
             )
         )
     else:
-        _identity(seen, good, found, undetermined)
+        _identity(seen, expected, good, found, undetermined)
         _context(seen, expected, policy, good, found, undetermined)
         _schema(seen, expected, policy, found, undetermined)
     _ingestion(seen, expected, policy, found, undetermined)
@@ -96,7 +96,11 @@ def _context(
 
 
 def _identity(
-    seen: Observation, good: LastGood | None, found: list[Finding], undetermined: set[Symptom]
+    seen: Observation,
+    expected: Expectation,
+    good: LastGood | None,
+    found: list[Finding],
+    undetermined: set[Symptom],
 ) -> None:
     identity = seen.database.identity
     if identity is None:
@@ -105,6 +109,10 @@ def _identity(
     differences = []
     if good is not None and good.identity is not None:
         differences += identity.differences(good.identity)
+    elif expected.environment is not None and identity.environment not in (None, expected.environment):
+        differences.append(
+            f"its deployment row says {identity.environment}, [database] environment {expected.environment}"
+        )
     served = seen.outside.deployment if seen.outside else None
     if served is not None and identity.deployment is not None and served != identity.deployment:
         differences.append(f"the API serves deployment {served}, this database is {identity.deployment}")

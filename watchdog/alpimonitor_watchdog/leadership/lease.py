@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MARGIN = 1.0  # seconds
+MARGIN = 0.5  # seconds
 _KEEPALIVES = 2  # one a second
 
 

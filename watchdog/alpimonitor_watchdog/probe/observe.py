@@ -148,9 +148,14 @@ class DatabaseProbe:
         )
 
     def _prepare(self, connection: psycopg.Connection) -> None:
-        if len(self._tables) > _MANY:
-            connection.execute(queries()["keep_memory"].text)
         self._prepared = connection
+        if len(self._tables) > _MANY:
+            try:
+                connection.execute(queries()["keep_memory"].text)
+            except psycopg.Error:
+                # It only saves time: a server too busy for it can be looked at all the same.
+                if is_lost(connection):
+                    raise
 
     def _count(
         self, connection: psycopg.Connection, entries: Sequence[Entry], in_time: Callable[[], bool]

@@ -124,10 +124,10 @@ SELECT system_identifier::text FROM pg_control_system();
 SELECT id::text, environment::text FROM {table} LIMIT 2;
 
 -- name: keep_memory
--- Asked once a connection, for what it does to the memory of the server's process: glibc keeps as much free memory
--- as twice the largest piece that was ever given back. A statement over a hundred tables otherwise takes megabytes
--- from the operating system and gives them back, page by page, at each look: up to half of what the look costs.
-SELECT octet_length(repeat(repeat(' ', 1024), 2048));
+-- Asked once a connection, for what it does to the memory of the server's process: glibc keeps as much free
+-- memory as twice the largest piece that was ever given back. A statement over a hundred tables otherwise takes
+-- megabytes from the operating system and gives them back, page by page, at each look: up to half of its cost.
+SELECT octet_length(repeat(repeat(' ', 1024), 4096));
 
 -- name: in_the_way
 -- The session that holds, or stands in front of us in the queue for, a lock on a table that even reading waits

@@ -46,6 +46,11 @@ def one(connection: Connection, id: str) -> dict[str, Any] | None:
         }
 
 
+def events(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest events of all, those outside any incident included."""
+    return connection.rows(_EVENTS, limit)
+
+
 def as_row(decision: Decision, incident: Incident, at: datetime) -> Row:
     """`incident` as `decision` left it, to be written now or later."""
     resolved = any(change.after is Phase.RESOLVED for change in decision.transitions)
@@ -83,6 +88,8 @@ def _incident(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _TIMELINE = "SELECT at, event, source, detail FROM timeline WHERE incident = ? ORDER BY at, id"
+
+_EVENTS = "SELECT incident, at, event, source, detail FROM timeline ORDER BY id DESC LIMIT ?"
 
 _NOTIFICATIONS = """
 SELECT channel, kind, severity, title, body, status, attempts, created_at, tried_at, settled_at, error

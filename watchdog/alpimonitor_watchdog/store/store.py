@@ -194,6 +194,13 @@ class Store:
         """One incident with its `timeline`, `notifications` and `heals`, each in order. Raises StoreError."""
         return incidents.one(self._connection, id)
 
+    def timeline(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest events first, of any incident and of none: {incident, at, event, source, detail}.
+
+        Raises StoreError.
+        """
+        return incidents.events(self._connection, limit)
+
     def _gap(self) -> datetime | None:
         rows = self._connection.rows("SELECT at FROM salvage WHERE heals_unknown")
         since = datetime.fromisoformat(rows[0]["at"]) if rows else None

@@ -24,14 +24,15 @@ from .page import Page
 from .state import as_json
 
 INCIDENTS_ON_PAGE = 10
-INCIDENTS_AT_MOST = 500
+AT_MOST = 500  # incidents or events in one answer
 
 
 class Remembers(Protocol):
-    """The part of the store that is read here. Both raise StoreError."""
+    """The part of the store that is read here. All raise StoreError."""
 
     def incidents(self, limit: int) -> list[dict[str, Any]]: ...
     def incident(self, id: str) -> dict[str, Any] | None: ...
+    def timeline(self, limit: int) -> list[dict[str, Any]]: ...
 
 
 class Renders(Protocol):
@@ -70,6 +71,7 @@ class Surface:
             Route("/api/state", self.state),
             Route("/api/incidents", self.incidents),
             Route("/api/incidents/{id}", self.incident),
+            Route("/api/timeline", self.timeline),
             *self._actions,
         ]
         return Starlette(routes=routes, middleware=[Middleware(SecurityHeaders, policy=self._page.policy)])
@@ -96,11 +98,18 @@ class Surface:
         return JSONResponse(state)
 
     def incidents(self, request: Request) -> Response:
+        return self._newest("incidents", self._store.incidents, request)
+
+    def timeline(self, request: Request) -> Response:
+        """Events of any incident and of none: what operators did while all was well is here."""
+        return self._newest("timeline", self._store.timeline, request)
+
+    def _newest(self, name: str, read: Callable[[int], list[dict[str, Any]]], request: Request) -> Response:
         limit = request.query_params.get("limit", "50")
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= INCIDENTS_AT_MOST:
-            return JSONResponse({"error": f"limit is a number from 1 to {INCIDENTS_AT_MOST}"}, 400)
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= AT_MOST:
+            return JSONResponse({"error": f"limit is a number from 1 to {AT_MOST}"}, 400)
         try:
-            return JSONResponse({"incidents": self._store.incidents(int(limit))})
+            return JSONResponse({name: read(int(limit))})
         except StoreError as error:
             return JSONResponse({"error": str(error)}, 503)
 
