@@ -94,7 +94,7 @@ class Ordeal:
     def heal_runs(self) -> bool:
         """Whether a process that began a heal is alive."""
         began = [line.split()[1] for line in self._lines if line.startswith("begin")]
-        return any(Path("/proc", pid).exists() for pid in began)
+        return any(_alive(pid) for pid in began)
 
     @property
     def gate(self) -> Path:
@@ -210,6 +210,7 @@ class Stage:
         with (
             new_database(self.server, template=self.template) as database,
             ordeal(self.folder / name, database, self.warmth, **how) as begun,
+            _telling(begun),
         ):
             yield begun
 
@@ -220,7 +221,10 @@ class Stage:
             place = urlsplit(database)
             with TcpProxy(place.hostname or "", place.port or 0) as proxy:
                 through = database.replace(f":{place.port}/", f":{proxy.port}/")
-                with ordeal(self.folder / name, database, self.warmth, through=through, **how) as begun:
+                with (
+                    ordeal(self.folder / name, database, self.warmth, through=through, **how) as begun,
+                    _telling(begun),
+                ):
                     yield begun, proxy
 
 
@@ -248,3 +252,22 @@ def side_by_side(cases: Mapping[str, Callable[[], bool | None]]) -> list[bool]:
 
 def _missing(table: str, expected: int) -> str:
     return f"('{table}', {expected} - (SELECT count(*)::int FROM {table}))"
+
+
+@contextlib.contextmanager
+def _telling(ordeal: Ordeal) -> Iterator[None]:
+    """What fails brings the end of the sidecar's log with it."""
+    try:
+        yield
+    except BaseException as failure:
+        failure.add_note("\n".join(ordeal.sidecar.log.splitlines()[-40:]))
+        raise
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process runs. One that has ended may stay in /proc until somebody reaps it."""
+    try:
+        state = Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

@@ -100,6 +100,8 @@ def invitation(props: Props) -> Beat:
             "psql, as the owner of the tables:",
             props.psql_line(),
             "and there, for instance:  TRUNCATE station CASCADE;",
+            "tell the sidecar, such as  status  or  watchdog hold --reason looking:",
+            props.command_line(),
         ),
     )
 

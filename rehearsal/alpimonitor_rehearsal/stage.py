@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +36,12 @@ from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 
 READY_WITHIN = 60.0  # seconds, for each process
 
-READ_BY_THE_SIDECAR = (*CONTEXT, *(table.name for table in OPERATIONAL_TABLES), "alembic_version")
+READ_BY_THE_SIDECAR = (
+    *CONTEXT,
+    *(table.name for table in OPERATIONAL_TABLES),
+    "alembic_version",
+    "deployment",  # which database it is
+)
 
 LIVE = "live"
 SIMULATED = "simulated"
@@ -105,6 +111,15 @@ class Props:
         """A line for another terminal that connects as the tables' owner."""
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.operator().items())
         return f"{settings} {shlex.quote(str(self.server.psql))}"
+
+    def command_line(self) -> str:
+        """The beginning of a line that speaks with the sidecar, of two with the second."""
+        settings = {
+            "WATCHDOG_LISTEN": self.addresses.sidecar.removeprefix("http://"),
+            "WATCHDOG_STATE_DIR": str(self.folder / _state_folder("" if self.network is None else SECOND)),
+        }
+        begin = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
+        return f"{begin} {shlex.quote(str(Path(sys.executable).with_name('alpimonitor')))}"
 
 
 @contextlib.contextmanager
@@ -232,7 +247,7 @@ def _start_sidecar(
     settings = {
         **base,
         "WATCHDOG_CONFIG": str(config),
-        "WATCHDOG_STATE_DIR": str(props.folder / (f"watchdog-{called}" if called else "watchdog")),
+        "WATCHDOG_STATE_DIR": str(props.folder / _state_folder(called)),
         "WATCHDOG_LISTEN": sidecar.view.address.removeprefix("http://"),
         "WATCHDOG_DATABASE_URL": sidecar.login.url,
         "WATCHDOG_NOTIFY_URL": f"{pager}/{NOTIFY}",
@@ -255,6 +270,10 @@ def _start_sidecar(
         return sidecar.view.ready() and seen is not None and seen.up and sidecar.is_ready(seen)
 
     child.until("get ready", watching, deadline=READY_WITHIN)
+
+
+def _state_folder(called: str) -> str:
+    return f"watchdog-{called}" if called else "watchdog"
 
 
 def _write_pgpass(folder: Path, logins: Mapping[str, Login]) -> None:

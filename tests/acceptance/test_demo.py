@@ -259,6 +259,16 @@ def test_a_demo_that_is_kept_prints_addresses_and_a_psql_line_that_works(demo: C
     )
     assert (asked.stdout, asked.stderr) == ("7\n", "")
     assert not any("password" in word.lower() for word in shlex.split(line) if "PGPASSFILE" not in word)
+    sidecar = running.beat(r"WATCHDOG_LISTEN=.*/alpimonitor$").group(0)
+    said = subprocess.run(
+        f"{sidecar} watchdog pause --until 1m --reason looking && {sidecar} status",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stderr == ""
+    assert "healing paused by" in said.stdout
     for path in (r"http://[\w.:]+/api/v1/stations", r"http://[\w.:]+/metrics"):
         assert httpx.get(running.beat(path).group(0)).status_code == 200
 

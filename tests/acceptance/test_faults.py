@@ -147,8 +147,12 @@ def test_a_heal_ends_with_the_session_by_which_its_sidecar_leads_and_another_fol
         ordeal.sidecar.until("healthy")
         wipe(ordeal.database)
         wait_until("the heal", lambda: ordeal.heal_log, deadline=DEADLINE)
-        with psycopg.connect(ordeal.database) as connection:
-            end_sessions(connection, f"{OURS} AND {LEADING}")
+        with psycopg.connect(ordeal.database, autocommit=True) as connection:
+            wait_until(
+                "the end of the session that leads",
+                lambda: end_sessions(connection, f"{OURS} AND {LEADING}"),
+                deadline=DEADLINE,
+            )
         wait_until("the heal's end", lambda: not ordeal.heal_runs(), deadline=DEADLINE)
         ordeal.gate.touch()
         ordeal.finish()

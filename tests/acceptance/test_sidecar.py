@@ -162,7 +162,7 @@ def test_a_database_without_schema_is_refused_and_nothing_is_healed(
         refused = next(receipt for receipt in received if receipt.path == "/page")
         # Without a schema nothing says that it is the right database at all: that comes first.
         assert "heal REFUSED: not_adopted" in refused.title
-        assert refused.body.startswith("You must act: a guarded table is gone; restore the schema first")
+        assert refused.body.startswith("You must act: this database was never seen whole")
         with psycopg.connect(empty_database) as connection:
             assert connection.execute("SELECT to_regclass('station')").fetchone() == (None,)
 

@@ -245,8 +245,14 @@ def test_a_reason_is_required(beside: Beside) -> None:
 def test_no_sidecar_exits_1_and_says_where_it_was_looked_for(beside: Beside) -> None:
     ended = beside.run("hold", *WHY, "--url", "http://127.0.0.1:1/")
     assert ended.exit_code == 1
-    assert "no sidecar answers at http://127.0.0.1:1/ (ConnectError)" in ended.stderr
+    assert "no sidecar answers at http://127.0.0.1:1/ ([Errno 111] Connection refused)" in ended.stderr
     assert "--url" in ended.stderr
+
+
+def test_an_address_without_its_beginning_is_told_with_an_example(beside: Beside) -> None:
+    ended = beside.run("hold", *WHY, "--url", "127.0.0.1:9877")
+    assert ended.exit_code == 1
+    assert "127.0.0.1:9877 (an address looks like http://127.0.0.1:9877)" in ended.stderr
 
 
 def test_an_address_that_is_none_exits_2(beside: Beside) -> None:
@@ -273,7 +279,8 @@ def test_the_token_of_another_sidecar_exits_2(beside: Beside, tmp_path: Path) ->
     kept_token(tmp_path / "other")
     ended = beside.run("hold", *WHY, WATCHDOG_TOKEN_FILE=str(tmp_path / "other" / "token"))
     assert ended.exit_code == 2
-    assert "does not show the sidecar's token" in ended.stderr
+    assert "does not know this token: it is another one's, or an old one" in ended.stderr
+    assert "WATCHDOG_TOKEN_FILE" in ended.stderr
     assert beside.heard == []
 
 

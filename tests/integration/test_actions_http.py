@@ -358,6 +358,19 @@ def test_a_dry_run_without_a_healer_or_with_one_that_is_busy_says_so(serving: Se
     assert never.cancelled(), "the healer is not asked for what nobody waits for"
 
 
+def test_a_body_that_never_arrives_does_not_hold_up_the_end(serving: Serving) -> None:
+    site = serving(operators(patience=Patience(body=60.0)))
+    head = f"POST /api/hold HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN.header['Authorization']}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as slow:
+        slow.sendall(head.encode())
+        assert b"100 Continue" in slow.recv(1000)  # the body is waited for
+        site.web.stop()
+        answered = slow.recv(10_000)
+    assert b" 503 " in answered
+    assert b"nothing was done" in answered
+
+
 def test_a_dry_run_before_the_first_look_is_asked_to_wait(tmp_path: Path) -> None:
     store = Store.open(tmp_path, views.AT, {})
     web = WebServer(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from alpimonitor_rehearsal.waiting import wait_until
@@ -133,13 +135,29 @@ def test_stopping_ends_the_running_heal_and_it_counts_as_interrupted(tmp_path: P
     assert ended.outcome is HealOutcome.INTERRUPTED
 
 
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="no `timeout` here")
+def test_a_program_in_a_process_group_of_its_own_ends_with_the_heal(tmp_path: Path) -> None:
+    """`timeout` leads a group of its own, and is what operators write before a command."""
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    code = "import os, signal, sys; print(os.getpid(), file=open(sys.argv[1], 'w')); signal.pause()"
+    child = Child(os.environ)
+    running = threading.Thread(target=child.run, args=(("timeout", "60", *python(code, str(pids))), 60.0))
+    running.start()
+    grandchild = int(pids.read_text())
+    child.forbid("the leader lock was lost")
+    running.join(20)
+    assert not alive(grandchild)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
-def test_all_that_a_heal_has_started_ends_with_a_sidecar_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["", "timeout 60 "])
+def test_all_that_a_heal_has_started_ends_with_a_sidecar_that_is_killed(tmp_path: Path, by: str) -> None:
     """The program of a heal is mostly a wrapper: what it runs must not go on beside the next heal."""
     pids = tmp_path / "pids"
     os.mkfifo(pids)
     code = "import os, signal, sys; print(os.getpid(), file=open(sys.argv[1], 'w')); signal.pause()"
-    wrapper = shlex.join(python(code, str(pids))) + "; true"
+    wrapper = by + shlex.join(python(code, str(pids))) + "; true"
     sidecar = """
 import os, sys
 from alpimonitor_watchdog.heal.child import Child
@@ -226,11 +244,38 @@ def test_without_a_temporary_folder_it_says_so(tmp_path: Path, monkeypatch: pyte
     assert "no temporary file" in ended.detail
 
 
+def test_what_a_killed_program_had_begun_in_the_database_is_not_committed(
+    empty_database: str, tmp_path: Path
+) -> None:
+    """A server that does not ask for its client goes on to the end of the statement, and commits."""
+    begun = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'a heal'"
+    insert = "INSERT INTO healed SELECT 1 FROM pg_sleep(2)"
+    environ = {**os.environ, "PGAPPNAME": "a heal", "PSQLRC": str(tmp_path / "none")}
+    child = Child(
+        child_environment(environ, frozenset(), {"URL": empty_database}, Path(sys.executable).parent)
+    )
+    code = f"import os, psycopg; psycopg.connect(os.environ['URL'], autocommit=True).execute({insert!r})"
+    with psycopg.connect(empty_database, autocommit=True) as watching:
+        watching.execute("CREATE TABLE healed (id integer)")
+
+        def backends() -> int:
+            return int(watching.execute(begun).fetchall()[0][0])
+
+        running = threading.Thread(target=child.run, args=(python(code), 60.0))
+        running.start()
+        wait_until("the statement", lambda: backends() == 1, deadline=20)
+        child.forbid("the leader lock was lost")
+        running.join(20)
+        wait_until("the end of the statement", lambda: backends() == 0, deadline=20)
+        assert watching.execute("SELECT count(*) FROM healed").fetchall() == [(0,)]
+
+
 def test_a_declared_program_does_not_inherit_the_sidecars_credentials() -> None:
     environ = {"PATH": "/bin", "WATCHDOG_DATABASE_URL": "secret", "SEED_DATABASE_URL": "its own"}
     made = child_environment(
         environ, frozenset({"WATCHDOG_DATABASE_URL"}), {"ALLOW_PROD_SEED": "1"}, Path("/opt/venv/bin")
     )
+    made.pop("PGOPTIONS")
     assert made == {
         "PATH": "/opt/venv/bin:/bin",
         "SEED_DATABASE_URL": "its own",

@@ -396,3 +396,27 @@ class _Clock:
 
 def _full() -> None:
     raise StoreFull("the disk is full")
+
+
+def test_a_tick_that_fails_is_decided_again_and_loses_no_heal(
+    world: World, sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar.tick()
+    world.wipe()
+    sidecar.until(Phase.HEALING)  # the worker has run it; nobody has collected the result
+    with monkeypatch.context() as broken:
+        broken.setattr(loop_module, "decide", _broken)
+        with pytest.raises(ZeroDivisionError):
+            sidecar.tick()
+    assert sidecar.until(Phase.VERIFYING).state.heals[-1].succeeded
+    with monkeypatch.context() as broken:
+        broken.setattr(loop_module, "compose", _broken)
+        with pytest.raises(ZeroDivisionError):
+            sidecar.until(Phase.RESOLVED)
+    sidecar.until(Phase.RESOLVED)
+    assert sidecar.queued() == [Kind.OPENED, Kind.RESTORED, Kind.RESOLVED]
+    assert len(world.healed) == 1
+
+
+def _broken(*_: object) -> Decision:
+    raise ZeroDivisionError

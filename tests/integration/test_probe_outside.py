@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import psycopg
 import pytest
 
+from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_watchdog.core.seen import HealthSeen, IngestionSeen, OutsideSeen
-from alpimonitor_watchdog.probe.answers import Expected
+from alpimonitor_watchdog.probe.answers import Answer, Expected
 from alpimonitor_watchdog.probe.ingestion_query import IngestionQuery
 from alpimonitor_watchdog.probe.outside import IngestionAddress, OutsideProbe
 from alpimonitor_watchdog.settings import load
@@ -409,6 +412,45 @@ def test_an_ingestion_query_of_a_database_that_is_away_says_so(
     source = IngestionQuery("postgresql://u:sesame@127.0.0.1:1/x", "SELECT 1", application_name="asking")
     health = only(first_look(looking([], source)))
     assert health.detail == "127.0.0.1:1 cannot be reached: Connection refused"
+
+
+def test_stopping_waits_for_no_query_that_hangs(empty_database: str) -> None:
+    address = urlsplit(empty_database)
+
+    def runs(name: str) -> bool:
+        return name in [thread.name for thread in threading.enumerate()]
+
+    with TcpProxy(address.hostname or "", address.port or 0) as proxy:
+        proxy.hang()
+        through = empty_database.replace(f":{address.port}/", f":{proxy.port}/")
+        probe = OutsideProbe([], IngestionQuery(through, "SELECT 7", application_name="asking"))
+        probe.start()
+        wait_until("the query", lambda: proxy.connections, deadline=20)
+        probe.stop()
+        wait_until("the end of the probe", lambda: not runs("outside-probe"), deadline=20)
+        assert runs("ingestion-query"), "it waited for the query"
+
+
+def test_a_look_that_fails_in_an_unknown_way_is_not_the_last(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.says["/"] = answer(200, {})
+    asked: list[str] = []
+    original = OutsideProbe._answer
+
+    async def failing(self: OutsideProbe, client: httpx.AsyncClient, url: str) -> Answer:
+        asked.append(url)
+        if len(asked) == 1:
+            raise RuntimeError("can't start new thread")
+        return await original(self, client, url)
+
+    monkeypatch.setattr(OutsideProbe, "_answer", failing)
+    probe = OutsideProbe([Expected(f"{api.url}/")], None, every=0.01)
+    probe.start()
+    try:
+        assert only(first_look(probe)).ok
+    finally:
+        probe.stop()
 
 
 def test_stopping_ends_a_look_that_hangs(api: Api) -> None:

@@ -50,10 +50,13 @@ class Site:
         return self.http.get(path)
 
 
-def server(store: Store, metrics: Metrics, clocks: Clocks, port: int = 0) -> WebServer:
+def server(
+    store: Store, metrics: Metrics, clocks: Clocks, port: int = 0, slowest_look: float = 0.0
+) -> WebServer:
     return WebServer(
-        "127.0.0.1", port, store=store, metrics=metrics, operators=operators(), interval=1.0, clock=clocks
-    )
+        "127.0.0.1", port, store=store, metrics=metrics, operators=operators(), interval=1.0, clock=clocks,
+        slowest_look=slowest_look,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -85,6 +88,18 @@ def test_alive_means_that_the_loop_ticks_and_nothing_else(site: Site) -> None:
     assert (answer.status_code, answer.text) == (503, "the last tick is 10 s old\n")
     site.web.publish(views.HEALING)
     assert site.get("/livez").status_code == 200
+
+
+def test_a_tick_that_waits_for_a_database_that_hangs_is_no_dead_loop(site: Site) -> None:
+    patient = server(site.store, site.metrics, site.clocks, slowest_look=20.0)
+    patient.start()
+    patient.publish(views.UNREACHABLE)
+    with httpx.Client(base_url=patient.url, trust_env=False) as http:
+        site.clocks.seconds = 30.0
+        assert http.get("/livez").status_code == 200
+        site.clocks.seconds = 30.5
+        assert http.get("/livez").status_code == 503
+    patient.stop()
 
 
 def test_a_sidecar_that_never_ticks_is_not_alive_for_long(site: Site) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 
 from alpimonitor_watchdog.core.acts import Act, ActKind
 from alpimonitor_watchdog.core.good import TableGood
-from alpimonitor_watchdog.core.seen import DatabaseSeen, PlanSeen
+from alpimonitor_watchdog.core.seen import DatabaseSeen, LeaderSeen, PlanSeen
 from alpimonitor_watchdog.core.words import Kind, Phase, Reason, Symptom, Tag, Unseen
 from tests.unit.episodes import EXPECTED, HERE, Episode, episode, last, wiped
 
@@ -93,6 +93,21 @@ def test_several_acts_in_one_look_are_heard_in_order_and_each_is_answered() -> N
         (str(number), None) for number in range(5)
     ]
     assert world.state.phase is Phase.HEALING
+
+
+@pytest.mark.parametrize("kind", [ActKind.HOLD, ActKind.PAUSE])
+def test_a_brake_says_that_it_does_not_reach_the_sidecar_that_leads(kind: ActKind) -> None:
+    world = wiped(leader=LeaderSeen(leads=False, other=4711)).run(3)
+    assert "another one leads, and heals unless you tell it, too" in world.say(kind, world.at + HOUR).sentence
+    world.leader = LeaderSeen(leads=True)
+    assert "another" not in world.say(kind, world.at + HOUR).sentence
+
+
+def test_a_pause_says_its_end_in_utc() -> None:
+    world = episode()
+    ends = world.at + HOUR
+    answer = world.say(ActKind.PAUSE, ends.astimezone(timezone(timedelta(hours=2))))
+    assert answer.sentence == f"No heal until {ends:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def test_a_heal_that_is_asked_for_and_held_in_one_look_is_refused() -> None:

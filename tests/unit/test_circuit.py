@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from alpimonitor_watchdog.core.acts import ActKind
 from alpimonitor_watchdog.core.brakes import Circuit
 from alpimonitor_watchdog.core.guards import circuit_open
 from alpimonitor_watchdog.core.model import HealRecord
@@ -110,7 +111,8 @@ def test_a_trial_that_is_undone_when_its_heal_is_long_forgotten_has_failed_all_t
     world.wipe()
     world.run(2)
     assert world.state.circuit == Circuit(world.state.lived, times=2)
-    world.tick(elapsed=3600.0)
+    world.tick(elapsed=3600.0)  # asks for a plan: the last one is an hour old
+    world.tick()
     assert len(world.heals_started) == 5
 
 
@@ -170,7 +172,8 @@ def test_the_circuit_survives_a_restart(moment: str) -> None:
     if moment == "trying":
         world.heal_outcome = None
         world.tick()
-        world.tick(elapsed=1800.0)
+        world.tick(elapsed=1800.0)  # asks for a plan: the last one is of long ago
+        world.tick()
         assert world.state.phase is Phase.HEALING
     before = world.state
     world.restart()
@@ -179,3 +182,13 @@ def test_the_circuit_survives_a_restart(moment: str) -> None:
     started = len(world.heals_started)
     world.run(60)
     assert len(world.heals_started) == started
+
+
+@pytest.mark.parametrize(("budget", "says"), [(3, "put the rows back by hand"), (4, "lets one heal try.")])
+def test_a_resume_promises_a_trial_only_as_far_as_the_budget_does(budget: int, says: str) -> None:
+    world = tripped(heal_budget=budget)
+    answer = world.say(ActKind.RESUME)
+    assert answer.refused is None
+    assert says in answer.sentence
+    world.run(60)
+    assert len(world.heals_started) == budget

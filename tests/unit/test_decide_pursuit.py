@@ -43,8 +43,28 @@ def test_a_plan_is_made_where_a_healer_may_act(changes: dict[str, Any], asked: b
 
 def test_one_harmless_plan_is_enough() -> None:
     world = wiped(confirm_for=120.0)
-    world.run(100)
+    world.run(50)
     assert plans(world) == [1]
+
+
+def test_a_plan_of_long_ago_is_made_again_before_it_is_carried_out() -> None:
+    world = wiped(confirm_for=200.0)
+    world.run(150)
+    assert plans(world) == [1, 2, 3]
+    assert world.heals_started == []
+    world.plan = PlanSeen(deletes=(("station", 1),))
+    world.run(100)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.PLAN_DELETES)
+
+
+def test_after_an_outage_no_heal_begins_on_the_plan_from_before_it() -> None:
+    world = wiped(confirm_for=5.0).run(4)
+    world.wipe(station=Unseen.LOCKED, sensor=Unseen.LOCKED)
+    world.run(300)
+    world.wipe()
+    world.plan = PlanSeen(deletes=(("station", 1),))
+    world.run(20)
+    assert (world.heals_started, world.decisions[-1].refusal) == ([], Reason.PLAN_DELETES)
 
 
 def test_a_plan_that_is_not_answered_is_not_asked_for_again() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from alpimonitor_watchdog.core.guards import GUARDS
+from alpimonitor_watchdog.core.remedies import REFUSALS
 from alpimonitor_watchdog.core.seen import PlanSeen
-from alpimonitor_watchdog.core.words import Mode
+from alpimonitor_watchdog.core.words import Mode, Reason
 from alpimonitor_watchdog.web.preview import previewed
 from alpimonitor_watchdog.web.view import View
 from tests import views
@@ -35,6 +36,23 @@ def test_nothing_missing_is_said_so_and_would_heal_nothing() -> None:
     assert said["would_heal"] is False
     assert said["plan"] == {"inserts": {}, "updates": {}, "deletes": {}, "failed": ""}
     assert said["state"] == "healthy"
+
+
+def test_with_nothing_missing_no_guard_rail_speaks_of_missing_rows() -> None:
+    rails = {rail["guard"]: rail for rail in preview(views.HEALTHY, PlanSeen())["guards"]}
+    nothing = "no loss is seen, so there is nothing to put back."
+    assert (rails["proven"]["remedy"], rails["harmless"]["remedy"]) == (nothing, nothing)
+
+
+def test_a_wait_that_is_young_sends_nobody_looking_and_one_that_is_old_does() -> None:
+    policy = replace(views.OPEN.policy, confirm_for=20.0)
+    young = replace(views.OPEN, policy=policy)
+    old = replace(young, state=replace(young.state, lived=1000.0))
+    said = [
+        {rail["guard"]: rail["remedy"] for rail in preview(view, views.PLAN)["guards"]}["proven"]
+        for view in (young, old)
+    ]
+    assert said == ["the loss has to last; it passes by itself.", REFUSALS[Reason.NOT_PROVEN_YET]]
 
 
 def test_the_plan_is_judged_that_was_just_made_and_not_the_one_of_the_state() -> None:

@@ -25,7 +25,7 @@ from alpimonitor_watchdog.core.words import (
     Tag,
     Unseen,
 )
-from tests.unit.episodes import EXPECTED, START, Episode, episode
+from tests.unit.episodes import EXPECTED, HERE, START, Episode, episode
 
 ABOUT = About(
     database="hydro@db.example:5432 (production)",
@@ -101,6 +101,19 @@ def test_the_end_of_an_accepted_loss_says_that_it_was_accepted() -> None:
     world.say(ActKind.ACCEPT)
     resolved = only(world, Kind.RESOLVED)
     assert "resolved: the present state was accepted; was: 2 tables empty" in resolved.title
+
+
+@pytest.mark.parametrize("mode", [Mode.OFF, Mode.DRY_RUN])
+def test_where_a_person_may_run_what_the_sidecar_may_not_the_program_is_named(mode: Mode) -> None:
+    opened = only(wiped(mode=mode).run(30), Kind.HEAL_REFUSED)
+    assert "By hand: alpimonitor seed --mode missing" in opened.body.splitlines()
+
+
+def test_into_what_may_be_the_wrong_database_nobody_is_told_to_put_rows() -> None:
+    world = wiped().run(1)
+    world.database = replace(world.database, identity=replace(HERE, system="another"))
+    refused = only(world.run(30), Kind.HEAL_REFUSED)
+    assert "By hand" not in refused.body
 
 
 def test_what_comes_and_goes_says_how_often() -> None:

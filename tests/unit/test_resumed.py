@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from alpimonitor_watchdog.core.model import State, Streak
 from alpimonitor_watchdog.core.passing import resumed
-from alpimonitor_watchdog.core.seen import Loss
+from alpimonitor_watchdog.core.seen import Loss, PlanSeen
 from alpimonitor_watchdog.core.words import Phase, Symptom
 from tests.unit.episodes import START, wiped
 
@@ -19,7 +19,14 @@ def test_it_keeps_the_time_of_a_loss_and_counts_its_looks_anew() -> None:
 
 
 def test_it_forgets_what_the_old_process_had_begun() -> None:
-    left = State(lived=9.0, clear_probes=1, clear_lasted=1.0, planning=True, losses=(Loss("station", 0, 7),))
+    left = State(
+        lived=9.0,
+        clear_probes=1,
+        clear_lasted=1.0,
+        plan=PlanSeen(),
+        planning=True,
+        losses=(Loss("station", 0, 7),),
+    )
     assert resumed(left) == State(lived=9.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from alpimonitor_watchdog.core.remedies import REFUSALS, SYMPTOMS
 from alpimonitor_watchdog.core.seen import Finding, Findings
 from alpimonitor_watchdog.core.words import CONTEXT_LOSS, Phase, Reason, Symptom, Unseen
+from alpimonitor_watchdog.status_cli import told
 from alpimonitor_watchdog.web.sentences import how_it_stands, label, seconds_to_heal, tone, what_to_do
 from alpimonitor_watchdog.web.state import as_json
 from alpimonitor_watchdog.web.view import View
@@ -174,3 +176,44 @@ def test_the_state_holds_no_credential_of_a_health_address() -> None:
     state = as_json(views.HEALTHY, 0.2, stale_after=10, version="1")
     assert state["health"][0]["url"] == "http://127.0.0.1:8000/api/v1/stations"
     assert "sesame" not in str(state)
+
+
+@pytest.mark.parametrize(
+    ("symptom", "acts", "todo"),
+    [
+        (Symptom.IDENTITY_CHANGED, True, "if it is the right one: `alpimonitor watchdog adopt`"),
+        (Symptom.API_UNHEALTHY, False, "it ends when this clears: api unhealthy"),
+        (Symptom.CONTEXT_CHANGED, False, "the rows are back by themselves; it ends when it stays so"),
+    ],
+)
+def test_rows_that_are_back_are_not_the_end_while_something_else_is_wrong(
+    symptom: Symptom, acts: bool, todo: str
+) -> None:
+    back = replace(views.OPEN, observation=views.observation(), findings=Findings((Finding(symptom, "so"),)))
+    act, sentence = what_to_do(back)
+    assert act is acts
+    assert todo in sentence
+
+
+def test_status_says_what_the_page_says() -> None:
+    refused = replace(views.REFUSED, observation=views.observation(station=None))
+    lines = told(as_json(refused, 0.5, stale_after=5, version="1")).splitlines()
+    assert lines[1] == f"You must act: {REFUSALS[Reason.CIRCUIT_OPEN]}"
+    assert "no heal now: circuit_open" in lines
+    assert any(
+        line.split() == ["station", "not", "seen", "of", "7", "unseen", "(locked", "by", "pid", "4711)"]
+        for line in lines
+    )
+    blind = told(as_json(views.UNREACHABLE, 0.5, stale_after=5, version="1"))
+    assert blind.startswith("hydro@db.example:5432 (production): cannot see.")
+    broken = told(as_json(replace(views.HEALTHY, store_error="disk full"), 0.5, stale_after=5, version="1"))
+    assert broken.endswith("warning: disk full")
+
+
+def test_status_says_when_it_heals_or_what_will_refuse_it_and_who_leads() -> None:
+    waits = as_json(views.OPEN, 0.5, stale_after=5, version="1")
+    assert re.search(r"no heal now: not_proven_yet; heals in \d+ s", told(waits))
+    dry = as_json(replace(views.OPEN, obstacle=Reason.DRY_RUN), 0.5, stale_after=5, version="1")
+    assert "no heal now: not_proven_yet; it will be refused: dry_run" in told(dry)
+    other = waits | {"leader": {"leads": False, "other_pid": 4711, "heals_recorded": None}}
+    assert "another sidecar leads, and heals: its session is 4711" in told(other)

@@ -75,6 +75,15 @@ def run(config: ConfigOption = None) -> None:
         run_until_signalled(Service(settings, os.environ))
     except (StoreError, ChannelError, PortTaken) as error:
         _fail(str(error))
+    _leave_what_hangs()
+
+
+def _leave_what_hangs() -> None:
+    """End the process now, if a thread would keep it: everything is closed, and a name server that hangs, for
+    one, cannot be told to stop."""
+    if threading.active_count() > 1:  # daemons, too: Python waits for those of asyncio
+        logging.shutdown()
+        os._exit(Exit.HOLDS)
 
 
 def run_until_signalled(service: Service) -> None:

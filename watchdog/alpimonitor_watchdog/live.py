@@ -54,10 +54,16 @@ class Live:
                 method, f"{self.base.rstrip('/')}{path}", timeout=within, trust_env=False, **more
             )
             said = answer.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise self._none(type(error).__name__) from None
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            raise self._none("an address looks like http://127.0.0.1:9877") from None
+        except httpx.TimeoutException:
+            raise self._none(f"no answer within {within:g} s") from None
+        except httpx.HTTPError as error:
+            raise self._none(str(error) or type(error).__name__) from None
+        except ValueError:
+            raise self._none("what answers there is something else") from None
         if not isinstance(said, dict):
-            raise self._none("what answers is none")
+            raise self._none("what answers there is something else")
         return Reply(answer.status_code, said)
 
     def _none(self, why: str) -> NoSidecar:

@@ -22,7 +22,7 @@ from .core.messages import About, compose
 from .core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
 from .core.passing import resumed
 from .core.seen import DatabaseSeen, Expectation, HealSeen, LeaderSeen, Observation, OutsideSeen
-from .core.words import CONTEXT_LOSS, HealOutcome
+from .core.words import CONTEXT_LOSS, HealOutcome, Mode
 from .heal.worker import Finished, HealWorker
 from .metrics import Metrics
 from .store import Outgoing, Store, StoreError
@@ -110,19 +110,20 @@ class Loop:
         self._ticked: float | None = None
         self._saved_lived = 0.0
         self._store_error = ""
-        self._found_on_start: HealSeen | None = None
+        self._ended = Finished()  # of which no decision has taken note yet
         self.state = self._resume()
         # What follows a heal was begun by a process that ended since: it may be run twice, and not never.
-        self._after_again = self.state.after_due
+        self._after_again = self.state.after_due and task.policy.mode is Mode.ON
 
     def _resume(self) -> State:
         """The saved state; a heal that ran when the last process ended is reported, and not repeated."""
         state = resumed(self._store.load())
         self._saved_lived = state.lived
         if state.heal is not None and state.heal.ended_lived is None:
-            self._found_on_start = self._store.finished_heal(state.heal.id) or HealSeen(
+            found = self._store.finished_heal(state.heal.id) or HealSeen(
                 state.heal.id, HealOutcome.INTERRUPTED, "the sidecar stopped while it ran"
             )
+            self._ended = Finished(heal=found)
         return state
 
     def tick(self) -> Decision:
@@ -132,8 +133,9 @@ class Loop:
         self._record_heal(finished, seen.at)
         before = self.state
         decision = decide(before, seen, self._task.expectation, self._task.policy)
-        self.state = decision.state
         saved = self._save(before, decision, seen)
+        # Not before: what a tick decided that failed, the next one decides, with all that had ended.
+        self.state, self._ended = decision.state, Finished()
         if self._leadership is not None:
             self._leadership.announce(decision.state.episode)
         self._perform(decision, saved=saved)
@@ -149,10 +151,7 @@ class Loop:
 
     def _observe(self) -> tuple[Observation, Finished]:
         # Before the look at the rows: what a heal did is then seen in this very tick.
-        finished = self._worker.collect() if self._worker else Finished()
-        if self._found_on_start is not None:
-            finished = replace(finished, heal=self._found_on_start)
-            self._found_on_start = None
+        finished = self._ended = self._ended.then(self._worker.collect() if self._worker else Finished())
         database = self._database.look()
         # After the look: how long one took is no time between two sightings.
         monotonic, at = self._clock.monotonic(), self._clock.utc()
@@ -227,9 +226,8 @@ class Loop:
                     if saved:
                         self._worker.heal(heal_id, key)
                     else:
-                        self._found_on_start = HealSeen(
-                            heal_id, HealOutcome.FAILED, f"not started: {self._store_error}"
-                        )
+                        failed = HealSeen(heal_id, HealOutcome.FAILED, f"not started: {self._store_error}")
+                        self._ended = Finished(heal=failed)
                 case RunAfter() if self._worker:
                     self._worker.after()
                 case _:

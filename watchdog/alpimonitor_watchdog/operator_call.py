@@ -75,6 +75,12 @@ class Call:
             return reply.said
         if self._as_json:
             typer.echo(json.dumps(reply.said, indent=2, ensure_ascii=False))
+        if reply.status == 401:
+            raise self.failed(
+                f"the sidecar at {self._live.base} does not know this token: it is another one's, or an old "
+                "one. Set WATCHDOG_STATE_DIR to that sidecar's, or WATCHDOG_TOKEN_FILE to its token.",
+                Exit.USAGE,
+            )
         raise self.failed(*_why(reply))
 
     def failed(self, message: str, code: Exit) -> typer.Exit:

@@ -9,8 +9,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,8 +36,12 @@ from .web.server import WebServer
 log = logging.getLogger(__name__)
 VERSION = version("alpimonitor")
 CLOCK = Clock(utc=lambda: datetime.now(UTC), monotonic=time.monotonic)  # noqa: TID251 - the composition root
-_WORKER_STOPS_WITHIN = 0.3  # seconds; its child is killed first
-_NOTIFIER_STOPS_WITHIN = 0.3  # seconds; what it could not deliver waits in the outbox
+# A lease goes on while this machine sleeps, and Linux's monotonic clock does not.
+LEASE_CLOCK: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else CLOCK.monotonic
+)
+_WORKER_STOPS_WITHIN = 0.2  # seconds; its child is killed first
+_NOTIFIER_STOPS_WITHIN = 0.2  # seconds; what it could not deliver waits in the outbox
 
 
 def application_name() -> str:
@@ -75,6 +80,7 @@ class Service:
             lease=settings.leader_lease,
             window=settings.policy.heal_window,
             on_lost=self._lead_no_more,
+            monotonic=LEASE_CLOCK,
         )
         self._worker = (
             HealWorker(
@@ -104,6 +110,7 @@ class Service:
         self._web = WebServer(
             settings.listen_host, settings.listen_port, store=self._store, metrics=self._metrics,
             operators=operators, interval=settings.policy.interval, clock=CLOCK,
+            slowest_look=self._database.within,
         )  # fmt: skip
         self._command = command
 
@@ -156,6 +163,7 @@ class Service:
                 closing.callback(lambda: loop.close(CLOCK.utc()))
                 closing.callback(self._worker.stop, _WORKER_STOPS_WITHIN)
                 closing.callback(self._child.stop)
+            closing.callback(self._web.begin_to_stop)  # beside the rest: its open answers have a second
             self._say_what_begins()
             run(
                 lambda: seconds_to_next(loop.tick(), interval),

@@ -49,7 +49,8 @@ def status(
 
 def told(state: dict[str, Any]) -> str:
     """The sidecar's state in lines for a terminal."""
-    lines = [f"{state['database']}: {state['phase']}. {state['sentence']}", state["must_do"]]
+    must_do = f"You must act: {state['must_do']}" if state["act"] else state["must_do"]
+    lines = [f"{state['database']}: {state['label']}. {state['sentence']}", must_do]
     if state["stale"]:
         lines.insert(0, f"The sidecar has not looked for {state['age_seconds']:.0f} s: its loop hangs.")
     if state["incident"]:
@@ -63,9 +64,25 @@ def told(state: dict[str, Any]) -> str:
     if work := state["healing"]["maintenance"]:
         lines.append(f"maintenance until {work['until']}: {work['reason']}")
     if state["healing"]["refusal"]:
-        lines.append(f"no heal now: {state['healing']['refusal']}")
+        lines.append(f"no heal now: {_refusal(state['healing'])}")
+    if leader := state["leader"]:
+        if leader["other_pid"]:
+            lines.append(f"another sidecar leads, and heals: its session is {leader['other_pid']}")
+        elif not leader["leads"]:
+            lines.append("this sidecar does not lead, and heals nothing")
     for table in state["tables"]:
         rows = "not seen" if table["rows"] is None else f"{table['rows']}{'+' if table['capped'] else ''}"
         wanted = f" of {table['expected']}" if table["kind"] == "context" else ""
-        lines.append(f"  {table['name']:18} {rows:>8}{wanted:8} {table['condition']}")
-    return "\n".join(lines + [f"warning: {warning}" for warning in state["warnings"]])
+        why = f" ({table['detail']})" if table["detail"] else ""
+        lines.append(f"  {table['name']:18} {rows:>8}{wanted:8} {table['condition']}{why}")
+    warnings = [*state["warnings"], *([state["store_error"]] if state["store_error"] else [])]
+    return "\n".join(lines + [f"warning: {warning}" for warning in warnings])
+
+
+def _refusal(healing: dict[str, Any]) -> str:
+    """Why no heal runs now, when it may, and what will refuse it in the end."""
+    refusal, obstacle = healing["refusal"], healing["obstacle"]
+    if obstacle and obstacle != refusal:
+        return f"{refusal}; it will be refused: {obstacle}"
+    seconds = healing["seconds_until_heal"]
+    return f"{refusal}; heals in {seconds:.0f} s" if seconds >= 1 and not obstacle else str(refusal)

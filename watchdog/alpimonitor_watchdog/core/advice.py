@@ -9,9 +9,10 @@ from .guards import seconds_to_heal
 from .model import Incident, Policy, State
 from .remedies import REFUSALS, SYMPTOMS
 from .seen import Expectation, Findings, Loss
-from .words import CONTEXT_LOSS, Mode, Phase, Reason
+from .words import CONTEXT_LOSS, Mode, Phase, Reason, Symptom
 
 _WAITS_FOR_TIME = frozenset({Reason.NOT_PROVEN_YET, Reason.NOT_QUIET, Reason.PLANNING, Reason.BACKING_OFF})
+_BY_HAND = frozenset({Reason.HEALING_OFF, Reason.DRY_RUN, Reason.BUDGET_SPENT, Reason.CIRCUIT_OPEN})
 _BRAKE = "alpimonitor watchdog hold --reason …"
 
 
@@ -141,6 +142,12 @@ def _of_rows_that_are_back(now: Situation) -> Advice:
             True, "the rows are back, but ingestion has not seen every station since: look at its last run."
         )
     if now.incident.proof_since is None and now.state.phase is not Phase.HEALING:
+        left = [each.symptom for each in now.findings.found if each.symptom is not Symptom.CONTEXT_CHANGED]
+        if Symptom.IDENTITY_CHANGED in left:  # that never clears by itself
+            return Advice(True, "the rows are back, but " + SYMPTOMS[Symptom.IDENTITY_CHANGED])
+        if left:
+            clears = ", ".join(words(symptom) for symptom in left)
+            return Advice(False, f"Nothing to do yet: the rows are back; it ends when this clears: {clears}.")
         return Advice(False, "Nothing to do: the rows are back by themselves; it ends when it stays so.")
     awaited = (
         "a run of ingestion has to see every station"
@@ -191,6 +198,11 @@ def braked_by(state: State, policy: Policy, refusal: Reason | None) -> str:
         )
         return f"a maintenance window is declared ({windows}); healing goes on when it has ended."
     return ""
+
+
+def by_hand(now: Situation, healer: str) -> str:
+    """The program that puts the rows back, where a person may run what the sidecar may not; else ""."""
+    return f"By hand: {healer}" if healer and now.lost and now.obstacle in _BY_HAND else ""
 
 
 def plan(now: Situation, healer: str, after: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from . import symptoms
 from .acts import Act, ActKind
 from .brakes import Hold, Pause
 from .endings import resolve
 from .good import LastGood, present
-from .guards import circuit_open
+from .guards import circuit_open, heals_spent
 from .remedies import REFUSALS
 from .step import Step
 from .words import CONTEXT_LOSS, OPEN_PHASES, Phase, Reason
@@ -93,8 +93,7 @@ def _hold(step: Step, act: Act) -> None:
         step.answer(act, Reason.NO_INCIDENT, "No incident is open: a hold ends with one. Use pause --until.")
         return
     step.set(hold=Hold(act.by, act.reason, step.seen.at), asked_lived=None)
-    running = " The heal that runs already is not stopped." if step.state.phase is Phase.HEALING else ""
-    step.answer(act, None, f"No heal until `resume`, or until the incident ends.{running}")
+    step.answer(act, None, f"No heal until `resume`, or until the incident ends.{_but(step)}")
 
 
 def _pause(step: Step, act: Act) -> None:
@@ -104,8 +103,16 @@ def _pause(step: Step, act: Act) -> None:
         return
     lasts = (until - at).total_seconds()
     step.set(pause=Pause(act.by, act.reason, until, step.lived + lasts), asked_lived=None)
-    running = " The heal that runs already is not stopped." if step.state.phase is Phase.HEALING else ""
-    step.answer(act, None, f"No heal until {until:%Y-%m-%d %H:%M:%S%z}.{running}")
+    step.answer(act, None, f"No heal until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.{_but(step)}")
+
+
+def _but(step: Step) -> str:
+    """What a hold or a pause does not reach."""
+    if step.state.phase is Phase.HEALING:
+        return " The heal that runs already is not stopped."
+    if step.seen.leader is not None and not step.seen.leader.leads:
+        return " Only by this sidecar: another one leads, and heals unless you tell it, too."
+    return ""
 
 
 def _resume(step: Step, act: Act) -> None:
@@ -120,6 +127,8 @@ def _resume(step: Step, act: Act) -> None:
     if stopped and state.circuit is not None:
         step.set(circuit=replace(state.circuit, trial_now=True, tried=False))
     trial = " The circuit lets one heal try." if stopped else ""
+    if stopped and heals_spent(step.state, step.policy) >= step.policy.heal_budget:
+        trial = " The circuit lets one heal try, but not before the budget does: put the rows back by hand."
     step.answer(act, None, f"Healing goes on.{trial}")
 
 

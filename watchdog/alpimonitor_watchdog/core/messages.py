@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .advice import Situation, advise, lost_rows, plan, shown, what_is_next, what_is_wrong
+from .advice import Situation, advise, by_hand, lost_rows, plan, shown, what_is_next, what_is_wrong
 from .model import Decision, Notify, Policy
 from .seen import Expectation
 from .words import Kind, Phase, Reason
@@ -105,7 +105,8 @@ def _body(notify: Notify, now: Situation, about: About) -> list[str]:
     if incident.losses:
         lines.append("Rows at worst: " + ", ".join(shown(loss) for loss in incident.losses))
     if now.lost:
-        lines += [line for line in (plan(now, about.healer, about.after),) if line]
+        planned, manual = plan(now, about.healer, about.after), by_hand(now, about.healer)
+        lines += [line for line in (planned, manual) if line]
     if incident.recurrence:
         lines.append(
             f"It comes and goes: opened {incident.recurrence + 1} times in a row. "

@@ -176,7 +176,7 @@ class State:
     plan_number: int = 0  # of the newest request
     planning: bool = False  # that request is not answered yet
     planned_for: tuple[Loss, ...] = ()  # the losses it was asked for
-    planned_lived: float = 0.0
+    planned_lived: float = 0.0  # when it was asked for
     heal: Heal | None = None
     after_due: bool = False  # what follows a heal was asked for, and is not known to have run
     heals: tuple[HealRecord, ...] = ()  # within the window

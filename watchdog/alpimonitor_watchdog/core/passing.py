@@ -50,12 +50,21 @@ def resumed(state: State) -> State:
     """A saved state in a new process: what it had begun died with the old one.
 
     The old process may have seen more than it saved, such as the rows back for a moment. So this process
-    counts its own looks before a loss is proven or an incident clear; the time that it took counts on.
+    counts its own looks before a loss is proven or an incident clear; the time that it took counts on. Its
+    healer may be declared anew: what another one planned says nothing of it.
     """
     streaks = (
         replace(streak, probes=0) if streak.symptom in CONTEXT_LOSS else streak for streak in state.streaks
     )
-    return replace(state, planning=False, streaks=tuple(streaks), clear_probes=0, clear_lasted=0.0, losses=())
+    return replace(
+        state,
+        plan=None,
+        planning=False,
+        streaks=tuple(streaks),
+        clear_probes=0,
+        clear_lasted=0.0,
+        losses=(),
+    )
 
 
 def next_episode(state: State, seen: Observation) -> int:

@@ -14,6 +14,8 @@ from .seen import Finding
 from .step import CLEAR_PROBES, NOTIFY, Step, details
 from .words import CONTEXT_LOSS, WAITS, HealOutcome, Kind, Mode, Phase, Reason
 
+PLAN_HOLDS = 60.0  # seconds after which a plan is made again: what the healer would do may have changed
+
 
 def open_incident(step: Step, confirmed: tuple[Finding, ...]) -> None:
     lost = any(finding.symptom in CONTEXT_LOSS for finding in confirmed)
@@ -168,19 +170,22 @@ def refuse_unseen(step: Step) -> None:
 
 
 def ask_for_plan(step: Step) -> None:
-    """One plan for what is lost now; another when the loss has changed, or a while after a refusal."""
+    """One plan for what is lost now; another when the loss has changed, a while after a refusal, or with age.
+
+    So after a hold or an outage no heal begins on a plan of long ago.
+    """
     state = step.state
     if state.planning or step.policy.mode is Mode.OFF or step.policy.healer is None:
         return
-    fits = state.plan is not None and state.planned_for == step.findings.losses
+    age = step.lived - state.planned_lived
+    fits = state.plan is not None and state.planned_for == step.findings.losses and age < 2 * PLAN_HOLDS
     if fits:
         case = Case(state, step.seen, step.findings, step.expected, step.policy)
-        due = step.lived - state.planned_lived >= step.policy.backoff_first
         acceptable = guards.harmless(case) is None and guards.unintended(case) is None
-        if acceptable or not due:
+        if age < (PLAN_HOLDS if acceptable else step.policy.backoff_first):
             return
     step.set(
-        plan=state.plan if fits else None,  # a refused plan stands until its successor is there
+        plan=state.plan if fits else None,  # it stands until its successor is there
         planning=True,
         plan_number=state.plan_number + 1,
         planned_for=step.findings.losses,

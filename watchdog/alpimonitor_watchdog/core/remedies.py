@@ -56,6 +56,14 @@ REFUSALS: dict[Reason, str] = {
     ),
 }
 
+# What a wait is for, before it has lasted so long that somebody has to look: then REFUSALS says for what.
+WAITS_FOR: dict[Reason, str] = {
+    Reason.NOT_PROVEN_YET: "the loss has to last; it passes by itself.",
+    Reason.NOT_QUIET: "rows were lost a moment ago; it passes when no more are.",
+    Reason.PLANNING: "the healer's plan is being made.",
+    Reason.BACKING_OFF: "the last heal was a moment ago; it passes by itself.",
+}
+
 SYMPTOMS: dict[Symptom, str] = {
     Symptom.CONTEXT_EMPTY: "a context table is empty.",
     Symptom.CONTEXT_MISSING: "a context table is gone.",
@@ -71,6 +79,9 @@ SYMPTOMS: dict[Symptom, str] = {
     Symptom.API_UNHEALTHY: "the API does not answer as expected; look at its log and restart it if needed.",
     Symptom.DATABASE_UNREACHABLE: "the database does not answer; look at server, network and credentials.",
     Symptom.SCHEMA_OUTDATED: "the schema is not at an allowed revision; migrate it, or allow the revision.",
-    Symptom.IDENTITY_CHANGED: "another database answers at this address; check where it points.",
+    Symptom.IDENTITY_CHANGED: (
+        "another database answers at this address; check where it points, "
+        "and if it is the right one: `alpimonitor watchdog adopt`."
+    ),
     Symptom.RECORDER_DISARMED: "the flight recorder is off; install it again.",
 }

@@ -1,4 +1,4 @@
-"""Runs one declared program: no shell, a deadline, its own process group, killed as a whole."""
+"""Runs one declared program: no shell, a deadline, a session of its own, killed as a whole."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from .leash import signal_all
+
 _OUTPUT_LIMIT = 16 * 1024 * 1024  # bytes of standard output that are read
 _GONE_WITHIN = 1.0  # seconds
 _DETAIL_LIMIT = 500  # characters of standard error that are kept
 _CREDENTIALS = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
 _PASSWORDS = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
+_ENDS_WITH_ITS_CLIENT = (
+    "-c client_connection_check_interval=200ms"
+    # Of a client that is cut off the server hears nothing, and has to ask.
+    " -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2"
+)
 _LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -91,8 +98,8 @@ class Child:
         except subprocess.TimeoutExpired:
             late = True
         finally:
-            # Whatever the leader left running in its group ends with it, before another heal may begin.
-            end_group(process, self._term_grace if late else 0.0)
+            # Whatever the program left running ends with it, before another heal may begin.
+            end_all(process, self._term_grace if late else 0.0)
             with self._lock:
                 self._process = None
                 stopped, forbidden = self._stopped, self._forbidden
@@ -115,7 +122,7 @@ class Child:
             self._forbidden = why
             process = self._process
         if process is not None:
-            _signal_group(process.pid, signal.SIGKILL)
+            signal_all(process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End what runs; nothing starts any more."""
@@ -123,7 +130,7 @@ class Child:
             self._stopped = True
             process = self._process
         if process is not None:
-            _signal_group(process.pid, signal.SIGKILL)
+            signal_all(process.pid, signal.SIGKILL)
 
 
 def leashed(argv: list[str]) -> list[str]:
@@ -133,25 +140,17 @@ def leashed(argv: list[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *argv]
 
 
-def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask the group to end, then kill it. Safe to call when it has ended already."""
-    if grace > 0 and _signal_group(process.pid, signal.SIGTERM):
+def end_all(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Ask all that it started to end, then kill it. Safe to call when it has ended already."""
+    if grace > 0 and signal_all(process.pid, signal.SIGTERM):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-    _signal_group(process.pid, signal.SIGKILL)
+    signal_all(process.pid, signal.SIGKILL)
     process.wait()
-    # A signal is sent at once and obeyed a little later. Bounded: what nobody reaps stays in its group.
+    # A signal is sent at once and obeyed a little later. Bounded: what nobody reaps stays where it is.
     ends = time.monotonic() + _GONE_WITHIN
-    while _signal_group(process.pid, 0) and time.monotonic() < ends:
+    while signal_all(process.pid, signal.SIGKILL) and time.monotonic() < ends:
         threading.Event().wait(0.002)
-
-
-def _signal_group(group: int, signum: int) -> bool:
-    try:
-        os.killpg(group, signum)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def child_environment(
@@ -160,10 +159,12 @@ def child_environment(
     """The environment of a declared program: ours without our own credentials, with what was declared for it.
 
     `bin_dir` (this interpreter's) comes first on PATH, so that an installed `alpimonitor` is found without
-    an activated environment.
+    an activated environment. PGOPTIONS has the server end what a killed program had begun, where the program
+    uses libpq: else its statement would go on to its end, and commit, beside the next heal.
     """
     kept = {name: value for name, value in environ.items() if name not in secrets}
     kept["PATH"] = os.pathsep.join(part for part in (str(bin_dir), kept.get("PATH", os.defpath)) if part)
+    kept["PGOPTIONS"] = f"{_ENDS_WITH_ITS_CLIENT} {kept.get('PGOPTIONS', '')}".strip()
     return {**kept, **declared}
 
 

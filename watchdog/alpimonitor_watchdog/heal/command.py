@@ -105,6 +105,8 @@ def _counts(plan: dict[str, object], part: str) -> tuple[tuple[str, int], ...]:
     tables = plan[part]
     if not isinstance(tables, dict) or not all(isinstance(rows, list) for rows in tables.values()):
         raise PlanError(f"{part!r} of its plan is not an object of lists by table")
+    if not all(table.isprintable() for table in tables):
+        raise PlanError(f"{part!r} of its plan has a table whose name cannot be printed")
     return tuple((table, len(rows)) for table, rows in tables.items() if rows)
 
 

@@ -51,6 +51,10 @@ class Finished:
     heal: HealSeen | None = None
     after: tuple[str, ...] = ()
 
+    def then(self, later: Finished) -> Finished:
+        """Both as one."""
+        return Finished(later.plan or self.plan, later.heal or self.heal, self.after + later.after)
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -140,17 +144,12 @@ class HealWorker:
 
     def collect(self) -> Finished:
         """All that ended since the last call."""
-        plan: PlanSeen | None = None
-        heal: HealSeen | None = None
-        after: tuple[str, ...] = ()
+        finished = Finished()
         while True:
             try:
-                result = self._results.get_nowait()
+                finished = finished.then(self._results.get_nowait())
             except queue.Empty:
-                return Finished(plan, heal, after)
-            plan = result.plan or plan
-            heal = result.heal or heal
-            after += result.after
+                return finished
 
     def stop(self, timeout: float) -> None:
         """No further job starts; the caller has ended the healer's child, so that the running one ends."""

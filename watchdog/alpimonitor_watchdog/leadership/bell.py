@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import selectors
+import select
 import socket
 
 
@@ -22,12 +22,11 @@ class Bell:
 
     def wait(self, seconds: float, fileno: int | None) -> None:
         """Until it rings, until `fileno` can be read from or has ended, at most `seconds`."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._waiting, selectors.EVENT_READ)
-            if fileno is not None:
-                with contextlib.suppress(ValueError, OSError):  # closed already
-                    selector.register(fileno, selectors.EVENT_READ)
-            selector.select(seconds)
+        polling = select.poll()  # needs no descriptor of its own: there may be none left
+        polling.register(self._waiting, select.POLLIN)
+        if fileno is not None and fileno >= 0:
+            polling.register(fileno, select.POLLIN)
+        polling.poll(seconds * 1000)
         with contextlib.suppress(BlockingIOError):
             while self._waiting.recv(64):
                 pass

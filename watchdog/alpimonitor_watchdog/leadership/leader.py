@@ -29,7 +29,7 @@ from .ledger import Kept
 from .session import Answer, Ending, NotBound, Reply, Reservation, Session, Wish, end_apart
 
 log = logging.getLogger(__name__)
-_STOPS_WITHIN = 0.2  # seconds; twice, when it has to be cut short
+_STOPS_WITHIN = 0.1  # seconds; twice, when it has to be cut short
 _LARGEST_EPISODE = 2**31 - 1
 _DOES_NOT_LEAD = "This sidecar does not lead, and heals nothing: {}."
 

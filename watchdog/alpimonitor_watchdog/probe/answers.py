@@ -107,7 +107,7 @@ def deployment(answer: Answer) -> str | None:
         told = json_path.find(_document(answer), ("deployment", "id"))
     except (Malformed, NotThere):
         return None
-    return told if isinstance(told, str) and 0 < len(told) <= _LONGEST else None
+    return _text(told) if isinstance(told, str) and 0 < len(told) <= _LONGEST else None
 
 
 def clock(date: str | None, own: datetime | None) -> datetime | None:
@@ -138,7 +138,7 @@ def archive_failures(value: object) -> int | None:
 
 def archive_error(value: object) -> str:
     """What went wrong when a payload could not be archived, on one line."""
-    return " ".join(value.split())[:_LONGEST] if isinstance(value, str) else ""
+    return _text(" ".join(value.split())[:_LONGEST]) if isinstance(value, str) else ""
 
 
 def _nearest(key: str, *places: object) -> object:
@@ -207,11 +207,16 @@ def _error_code(answer: Answer) -> str:
         code = json_path.find(_document(answer), ("error", "code"))
     except (Malformed, NotThere):
         return ""
-    return code[:_SHOWN] if isinstance(code, str) else ""
+    return _text(code[:_SHOWN]) if isinstance(code, str) else ""
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    shown = json.dumps(value, ensure_ascii=False)
+    shown = _text(json.dumps(value, ensure_ascii=False))
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def _text(told: str) -> str:
+    """What can be stored and sent: JavaScript cuts a text in the middle of a character, and says so."""
+    return told.encode(errors="replace").decode()

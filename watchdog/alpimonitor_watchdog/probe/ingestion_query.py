@@ -44,6 +44,10 @@ class IngestionQuery:
             # A value that the driver cannot read, for instance: the statement is not ours.
             raise Malformed(f"{type(error).__name__}: {error}") from None
 
+    def abandon(self) -> None:
+        """From any thread: this look ends at once, and so does every later one."""
+        self._bounded.abandon()
+
     def close(self) -> None:
         """Give the connection back."""
         self._bounded.stop()

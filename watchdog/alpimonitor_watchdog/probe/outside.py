@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,9 @@ from .ingestion_query import IngestionQuery
 if TYPE_CHECKING:
     from ..settings import Settings
 
+log = logging.getLogger(__name__)
 _LARGEST = 1024 * 1024  # bytes of an answer
+_STOPS_WITHIN = 0.2  # seconds; only a name server that hangs takes longer
 _QUERY = "[ingestion] query"  # where an address would stand
 
 
@@ -123,9 +126,11 @@ class OutsideProbe:
 
     def stop(self) -> None:
         """End a look that is under way, and the thread."""
+        if isinstance(self._ingestion, IngestionQuery):
+            self._ingestion.abandon()
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(self._within)
+        self._thread.join(min(self._within, _STOPS_WITHIN))
 
     def wake(self) -> None:
         """Look again soon: as soon as the look that is under way has ended."""
@@ -159,9 +164,14 @@ class OutsideProbe:
     async def _look_again_and_again(self) -> None:
         async with self._client() as client:
             while True:
-                self._latest = await self._look(client)
+                began = self._monotonic()
+                try:
+                    self._latest = await self._look(client)
+                except Exception:  # no thread left to ask in, for instance
+                    self._latest = None
+                    log.exception("A look at the API failed", extra={"action": "look_failed"})
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._latest.began + self._every - self._monotonic()):
+                    async with asyncio.timeout(began + self._every - self._monotonic()):
                         await self._woken.wait()
                 self._woken.clear()
 

@@ -82,6 +82,10 @@ class Connection:
                     self._sqlite.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
                     raise self._translated(error) from error
+                if isinstance(error, ValueError | OverflowError):  # half a character, a number beyond 64 bits
+                    raise StoreError(
+                        f"The store {self.path} cannot hold what it was given: {error}"
+                    ) from error
                 raise
 
     def rows(self, statement: str, *values: object) -> list[dict[str, Any]]:

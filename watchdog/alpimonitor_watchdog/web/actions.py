@@ -82,9 +82,7 @@ class Actions:
         async def endpoint(request: Request) -> Response:
             try:
                 self._admit(action, request)
-                return await carry_out(
-                    understood(action, await _body(request, self._patience.body), self._now())
-                )
+                return await carry_out(understood(action, await self._read(request), self._now()))
             except Problem as problem:
                 return _told(problem)
             except ClientDisconnect:
@@ -171,6 +169,14 @@ class Actions:
             }
         )
 
+    async def _read(self, request: Request) -> bytes:
+        """The body. Raises Problem, also when the server stops before it is there; ClientDisconnect."""
+        arriving = asyncio.ensure_future(_body(request, self._patience.body))
+        if not await self._ended(arriving, 2 * self._patience.body):
+            arriving.cancel()
+            raise Problem(503, "stopping", "The sidecar stops; nothing was done.", "Ask again when it runs.")
+        return arriving.result()
+
     async def _ended(self, awaited: asyncio.Future[Any], within: float) -> bool:
         """Wait for it, at most `within` seconds and not while the server stops."""
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -222,7 +228,7 @@ def _told(problem: Problem) -> Response:
     headers = {}
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="alpimonitor watchdog"'
-    if problem.status in (408, 413):
+    if problem.status in (408, 413) or problem.code == "stopping":
         headers["Connection"] = "close"  # the rest of the body is not waited for
     return JSONResponse({"error": said}, problem.status, headers=headers)
 

@@ -20,7 +20,7 @@ class Page:
         loader = PackageLoader("alpimonitor_watchdog.web", "templates")
         self._environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
         self._environment.filters.update(
-            clock=clock, moment=moment, ago=ago, duration=duration, words=words, told=told
+            clock=clock, moment=moment, ago=ago, duration=duration, words=words, told=told, code=code
         )
         self._style = self._part("page.css")
         self._script = self._part("page.js")
@@ -88,6 +88,14 @@ def told(detail: str) -> str:
     """A timeline's detail, its leading reason in words: "loss_confirmed: …" -> "loss confirmed: …"."""
     reason, separator, rest = detail.partition(": ")
     return detail if " " in reason else words(reason) + separator + rest
+
+
+def code(sentence: str) -> Markup:
+    """A sentence, what stands between backticks as code: commands are to be copied."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts)
+    )
 
 
 def _hash(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.advice import words
 from ..core.guards import GUARDS, Case
-from ..core.remedies import REFUSALS
+from ..core.remedies import REFUSALS, WAITS_FOR
 from ..core.seen import Observation, PlanSeen
 from ..core.words import WAITS, Reason
 from .state import plan_as_json
@@ -32,12 +32,23 @@ def previewed(view: View, seen: Observation, plan: PlanSeen) -> dict[str, Any]:
                 "guard": name,
                 "reason": reason,
                 "waits": reason in WAITS,
-                "remedy": "" if reason is None else REFUSALS[reason],
+                "remedy": _remedy(view, reason),
             }
             for name, reason in reasons
         ],
         "state": view.state.phase.value,
     }
+
+
+def _remedy(view: View, reason: Reason | None) -> str:
+    """What would change it, as it is at this moment; "" when the guard rail holds."""
+    if reason is None:
+        return ""
+    if not view.findings.context_lost and reason in {Reason.NOT_PROVEN_YET, Reason.PLAN_EMPTY}:
+        return "no loss is seen, so there is nothing to put back."
+    now = view.situation
+    overdue = now is not None and now.overdue
+    return WAITS_FOR[reason] if reason in WAITS_FOR and not overdue else REFUSALS[reason]
 
 
 def _sentence(view: View, plan: PlanSeen, against: list[Reason]) -> str:

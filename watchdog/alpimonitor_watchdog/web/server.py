@@ -35,11 +35,15 @@ class WebServer:
         operators: Operators,
         interval: float,
         clock: Clock,
+        slowest_look: float = 0.0,
     ) -> None:
-        """`port` 0: any that is free. `interval`: seconds between ticks; ten without one are a dead loop."""
+        """`port` 0: any that is free. `interval`: seconds between ticks; ten without one are a dead loop.
+
+        `slowest_look`, in seconds: a tick that waits for a database that hangs is no dead loop.
+        """
         self._host = host
         self._port = port
-        self._board = Board(clock.monotonic, stale_after=max(10.0, 10 * interval))
+        self._board = Board(clock.monotonic, stale_after=max(10.0, 10 * interval, 10.0 + slowest_look))
         stopping = asyncio.Event()
         actions = Actions(self._board, operators, now=clock.utc, stopping=stopping)
         surface = Surface(
@@ -94,9 +98,13 @@ class WebServer:
         if not self._server.bound.wait(_STARTS_WITHIN):
             raise PortTaken(f"The sidecar's web surface did not start on {self._host}:{self._port}.")
 
+    def begin_to_stop(self) -> None:
+        """From any thread: no further request is taken, and those that wait are answered."""
+        self._server.should_exit = True
+
     def stop(self) -> None:
         """End; open answers have a second. May be called without `start`."""
-        self._server.should_exit = True
+        self.begin_to_stop()
         if self._thread is not None:
             self._thread.join(_STOPS_WITHIN)
         if self._socket is not None:
