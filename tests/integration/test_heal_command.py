@@ -248,7 +248,7 @@ def test_what_a_killed_program_had_begun_in_the_database_is_not_committed(
     empty_database: str, tmp_path: Path
 ) -> None:
     """A server that does not ask for its client goes on to the end of the statement, and commits."""
-    begun = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'a heal'"
+    found = "SELECT query FROM pg_stat_activity WHERE application_name = 'a heal'"
     insert = "INSERT INTO healed SELECT 1 FROM pg_sleep(2)"
     environ = {**os.environ, "PGAPPNAME": "a heal", "PSQLRC": str(tmp_path / "none")}
     child = Child(
@@ -258,15 +258,15 @@ def test_what_a_killed_program_had_begun_in_the_database_is_not_committed(
     with psycopg.connect(empty_database, autocommit=True) as watching:
         watching.execute("CREATE TABLE healed (id integer)")
 
-        def backends() -> int:
-            return int(watching.execute(begun).fetchall()[0][0])
+        def statements() -> list[str]:
+            return [query for (query,) in watching.execute(found)]
 
         running = threading.Thread(target=child.run, args=(python(code), 60.0))
         running.start()
-        wait_until("the statement", lambda: backends() == 1, deadline=20)
+        wait_until("the statement", lambda: statements() == [insert], deadline=20)
         child.forbid("the leader lock was lost")
         running.join(20)
-        wait_until("the end of the statement", lambda: backends() == 0, deadline=20)
+        wait_until("the end of the statement", lambda: not statements(), deadline=20)
         assert watching.execute("SELECT count(*) FROM healed").fetchall() == [(0,)]
 
 
