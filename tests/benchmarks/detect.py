@@ -33,6 +33,8 @@ expected = {rows}
 [policy]
 interval = "{interval}"
 confirm_for = "1h"
+clear_for = "0s"  # the next run begins at once
+flap_window = "0s"
 page_after = "1h"
 
 [healing]
