@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from alpimonitor_rehearsal.waiting import wait_until
-from alpimonitor_watchdog.core.seen import Identity
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.databases import PostgresForTests

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from alpimonitor_watchdog.core.acts import Act, ActKind, Answer
 from alpimonitor_watchdog.core.decide import decide
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import (
     Decision,
     Incident,
@@ -27,7 +28,6 @@ from alpimonitor_watchdog.core.seen import (
     Expectation,
     HealSeen,
     HealthSeen,
-    Identity,
     IngestionSeen,
     LeaderSeen,
     Observation,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from alpimonitor_watchdog.core.acts import Act, ActKind
 from alpimonitor_watchdog.core.decide import decide
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
 from alpimonitor_watchdog.core.passing import resumed
 from alpimonitor_watchdog.core.seen import (
@@ -20,7 +21,6 @@ from alpimonitor_watchdog.core.seen import (
     Expectation,
     HealSeen,
     HealthSeen,
-    Identity,
     IngestionSeen,
     LeaderSeen,
     Observation,

@@ -11,6 +11,7 @@ import pytest
 
 from alpimonitor_watchdog.core import guards
 from alpimonitor_watchdog.core.brakes import Hold, Pause, Window
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.good import LastGood, TableGood
 from alpimonitor_watchdog.core.guards import GUARDS, Case, obstacle, refusal
 from alpimonitor_watchdog.core.model import Policy, State, Streak
@@ -19,7 +20,6 @@ from alpimonitor_watchdog.core.seen import (
     Expectation,
     Finding,
     Findings,
-    Identity,
     LeaderSeen,
     Loss,
     Observation,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.good import (
     Candidate,
     LastGood,
@@ -23,7 +24,6 @@ from alpimonitor_watchdog.core.model import Policy
 from alpimonitor_watchdog.core.seen import (
     DatabaseSeen,
     Expectation,
-    Identity,
     Observation,
     TableExpected,
     TableSeen,

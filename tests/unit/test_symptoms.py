@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.good import LastGood
 from alpimonitor_watchdog.core.model import Policy
 from alpimonitor_watchdog.core.seen import (
@@ -16,7 +17,6 @@ from alpimonitor_watchdog.core.seen import (
     Finding,
     Findings,
     HealthSeen,
-    Identity,
     IngestionSeen,
     Loss,
     Observation,

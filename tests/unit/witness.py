@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from alpimonitor_watchdog.core.acts import ActKind
+from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import TRANSITIONS, Notify
-from alpimonitor_watchdog.core.seen import Identity, PlanSeen, TableSeen
+from alpimonitor_watchdog.core.seen import PlanSeen, TableSeen
 from alpimonitor_watchdog.core.words import OPEN_PHASES, Kind, Mode, Phase, Reason, Tag, Unseen
 from tests.unit.sandbox import Began, Looked, Rows, Sandbox, pages
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .seen import DatabaseSeen, Expectation, Identity, TableExpected, TableSeen
+from .fingerprint import Identity
+from .seen import DatabaseSeen, Expectation, TableExpected, TableSeen
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .acts import Act
+from .evidence import Activity, RecorderSeen
+from .fingerprint import Fingerprint, Identity
 from .words import CONTEXT_LOSS, HealOutcome, Symptom, Unseen
 
 
@@ -25,29 +27,6 @@ class TableSeen:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Which database it is. None: that part cannot be seen, or does not exist there."""
-
-    system: str | None = None  # the cluster's system identifier
-    database_oid: int | None = None
-    deployment: str | None = None  # id of the `deployment` row
-    environment: str | None = None  # of the `deployment` row
-
-    def differences(self, other: Identity) -> list[str]:
-        """What both know and is not the same. The environment is a name, not an identity."""
-        parts = (
-            ("system identifier", self.system, other.system),
-            ("database oid", self.database_oid, other.database_oid),
-            ("deployment", self.deployment, other.deployment),
-        )
-        return [
-            f"{name} {ours}, was {theirs}"
-            for name, ours, theirs in parts
-            if ours is not None and theirs is not None and ours != theirs
-        ]
-
-
-@dataclass(frozen=True)
 class DatabaseSeen:
     """The guarded database in one probe. With `unseen` set nothing else in it means anything."""
 
@@ -64,6 +43,10 @@ class DatabaseSeen:
     identity: Identity | None = None  # None: could not be seen
     clock: datetime | None = None  # the database's, when the look began
     duration: float = 0.0  # seconds
+    code: str | None = None  # SQLSTATE with which the server refused the sidecar; None: none, or not known
+    fingerprint: Fingerprint | None = None  # None: none was due, or it could not be taken
+    recorder: RecorderSeen | None = None  # None: it could not be asked
+    activity: tuple[Activity, ...] = ()  # who was connected, where something was recorded or lost
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from ..core.seen import Identity
+from ..core.fingerprint import Identity
 from .brief import ask_briefly
 from .catalog import Countable, Entry, Guarded
 from .link import is_lost
