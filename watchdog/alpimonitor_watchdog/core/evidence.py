@@ -84,6 +84,14 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A row that a query of `[evidence]` returned, such as one of `seed_run`. `body` is its JSON object."""
+
+    name: str  # of the query
+    body: str
+
+
+@dataclass(frozen=True)
 class RecorderSeen:
     """The flight recorder in one look. `installed` False: nothing else in it means anything."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .acts import Act
-from .evidence import Activity, RecorderSeen
+from .evidence import Activity, Record, RecorderSeen
 from .fingerprint import Fingerprint, Identity
 from .words import CONTEXT_LOSS, HealOutcome, Symptom, Unseen
 
@@ -47,6 +47,7 @@ class DatabaseSeen:
     fingerprint: Fingerprint | None = None  # None: none was due, or it could not be taken
     recorder: RecorderSeen | None = None  # None: it could not be asked
     activity: tuple[Activity, ...] = ()  # who was connected, where something was recorded or lost
+    records: tuple[Record, ...] = ()  # rows of the evidence queries, not returned by an earlier look
 
 
 @dataclass(frozen=True)
