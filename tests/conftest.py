@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from alpimonitor_rehearsal.postgres import PostgresError
+from tests.clusters import Prepared, prepared
 from tests.databases import (
     PostgresForTests,
     UnknownChoice,
+    binaries_for,
     chosen_database,
     described,
     name_of,
@@ -84,6 +86,13 @@ def postgres_server(pytestconfig: pytest.Config) -> Iterator[PostgresForTests]:
     """The server of this worker: started when the first test asks for it."""
     with postgres_for_tests(pytestconfig.stash[CHOICE]) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def clusters(pytestconfig: pytest.Config) -> Iterator[Prepared]:
+    """What servers begin as copies of that a test may break down to their files."""
+    with prepared(binaries_for(pytestconfig.stash[CHOICE])) as clusters:
+        yield clusters
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from alpimonitor_rehearsal.postgres import Origin, find_binaries, running_postgres
+from alpimonitor_rehearsal.postgres import Binaries, Origin, find_binaries, running_postgres
 
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 2 * 1024**3
@@ -65,6 +65,11 @@ def described(choice: str) -> str:
     return f"the server at {parts.get('host', 'the local socket')}:{parts.get('port', 5432)}"
 
 
+def binaries_for(choice: str) -> Binaries:
+    """The programs of servers that a test does to whatever it likes: never those of a server elsewhere."""
+    return find_binaries(origins=_origins(choice))
+
+
 @contextlib.contextmanager
 def postgres_for_tests(choice: str) -> Iterator[PostgresForTests]:
     """Run, or only reach, the chosen server."""
@@ -73,7 +78,7 @@ def postgres_for_tests(choice: str) -> Iterator[PostgresForTests]:
             yield _reached(url, described(choice))
     elif choice in ("embedded", "system"):
         binaries = find_binaries(origins=_origins(choice))
-        with running_postgres(binaries=binaries, temporary=_memory()) as server:
+        with running_postgres(binaries=binaries, temporary=memory()) as server:
             yield _reached(server.url(), described(choice))
     else:
         yield _reached(choice, described(choice))
@@ -111,7 +116,7 @@ def _origins(choice: str) -> tuple[Origin, ...]:
     return (Origin.SYSTEM,) if choice == "system" else tuple(Origin)
 
 
-def _memory() -> Path | None:
+def memory() -> Path | None:
     """A folder in memory, if there is a roomy one: making a database there takes 6 ms instead of 100."""
     if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH_MEMORY:
         return MEMORY

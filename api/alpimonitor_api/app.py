@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from alpimonitor_api import errors, openapi
+from alpimonitor_api.application_name import application_name
 from alpimonitor_api.middleware import AllowedOrigins, LastNet, SecurityHeaders
 from alpimonitor_api.routes import catchments, health, measurements, stations, status
 from alpimonitor_api.services import Background, Services, lanes_for
@@ -30,13 +29,6 @@ ROOMS = (stations, measurements, status, health, catchments)
 def utc_now() -> datetime:
     """The one place where the API reads the clock."""
     return datetime.now(UTC)  # noqa: TID251
-
-
-def application_name(release: str) -> str:
-    """Who this process is, as PostgreSQL shows it: at most 63 bytes, it would cut the end off."""
-    host = socket.gethostname().encode("ascii", "replace").decode()
-    room = 63 - len(f"alpimonitor-api {release}  {os.getpid()}")
-    return f"alpimonitor-api {release} {host[:room]} {os.getpid()}"
 
 
 class Api(FastAPI):
@@ -64,7 +56,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         started = uptime_clock()
-        lanes = lanes_for(settings, application_name=application_name(release))
+        lanes = lanes_for(settings, application_name=application_name("api"))
         app.state.services = Services(settings, lanes, release, clock, lambda: uptime_clock() - started)
         if background is not None:
             background.start()

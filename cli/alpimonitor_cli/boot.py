@@ -2,7 +2,10 @@
 
 Lines begin with `[boot]` and go to stderr. Waiting is bounded; a failed migration is fatal; a failed seed is
 a warning. The server replaces this process, so that signals reach it, and starts without the credentials of
-the owner, the seed and the watchdog.
+the administrator, the owner, the seed and the watchdog.
+
+Where ADMIN_DATABASE_URL is set, the roles are made before the owner migrates, and get their rights when there
+is something to have rights on; else the owner gives what is the owner's to give.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ SEED = (sys.executable, "-m", "alpimonitor_cli.main", "seed", "--mode", "missing
 
 # What the server has no use for and so must not be able to lose: the credentials of other roles, and the
 # permission to seed production, which belongs to one command.
-NOT_FOR_THE_SERVER = re.compile(r"OWNER_DATABASE_URL|SEED_DATABASE_URL|WATCHDOG_\w*URL|ALLOW_PROD_SEED")
-NOT_FOR_THE_SEED = re.compile(r"OWNER_DATABASE_URL|WATCHDOG_\w*URL")
+NOT_FOR_THE_SEED = re.compile(r"(ADMIN|OWNER)_DATABASE_URL|\w+_DATABASE_PASSWORD|WATCHDOG_\w*URL")
+NOT_FOR_THE_SERVER = re.compile(NOT_FOR_THE_SEED.pattern + r"|SEED_DATABASE_URL|ALLOW_PROD_SEED")
 
 # Those of boot and db; the server reads its own.
 VARIABLES = {
@@ -57,8 +60,8 @@ class Unusable(Exception):
 
 @app.command(
     epilog="Exit codes: 0 prepared, or the server was stopped by SIGTERM; 2 usage, settings, or the server's "
-    "address cannot be used; 5 database unreachable, or it refuses the credentials; 6 migration failed; "
-    "130 interrupted."
+    "address cannot be used; 5 database unreachable, or it refuses the credentials; 6 migration failed, or "
+    "the roles could not be made; 130 interrupted."
 )
 def main(
     prepare: Annotated[bool, typer.Option("--prepare", help="Stop before the server is started.")] = False,
@@ -66,8 +69,8 @@ def main(
 ) -> None:
     """Wait for the database, migrate, seed if SEED_ON_BOOT=true, then become the API server.
 
-    Migrates as OWNER_DATABASE_URL and seeds as SEED_DATABASE_URL; both fall back to DATABASE_URL. Waits
-    BOOT_WAIT_SECONDS (60) for the database.
+    Migrates as OWNER_DATABASE_URL and seeds as SEED_DATABASE_URL; both fall back to DATABASE_URL. Makes the
+    roles as ADMIN_DATABASE_URL, where that is set. Waits BOOT_WAIT_SECONDS (60) for the database.
 
     \b
     Examples:
@@ -94,6 +97,9 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
 def _prepare(environ: Mapping[str, str], *, serving: bool) -> None:
     try:
         seconds = _wait_seconds(environ)
+        admin = None
+        if environ.get("ADMIN_DATABASE_URL", "").strip():
+            admin = from_environment(environ, "ADMIN_DATABASE_URL")
         owner = from_environment(environ, "OWNER_DATABASE_URL")
         targets = [owner]
         # The server's own credentials are tried now, rather than at the first request.
@@ -104,9 +110,16 @@ def _prepare(environ: Mapping[str, str], *, serving: bool) -> None:
     if owner.fell_back and not is_local(owner):
         say("warning: OWNER_DATABASE_URL is not set, so this migrates as the role of DATABASE_URL:")
         say("warning: give the owner a role of its own, and the API one that can neither drop nor truncate")
+    if admin is not None:
+        _wait(admin, seconds)
+        _roles(admin, environ)
     for target in targets:
         _wait(target, seconds)
     _migrate(owner, environ)
+    if admin is not None:
+        _roles(admin, environ)
+    else:
+        _rights(owner)
     _seed(environ)
 
 
@@ -166,6 +179,39 @@ def _migrate(owner: Target, environ: Mapping[str, str]) -> None:
             f"warning: DEPLOYMENT_ENVIRONMENT is {wanted}, but this database says: {migrated.environment}. "
             "Is it the one you mean?"
         )
+
+
+def _roles(admin: Target, environ: Mapping[str, str]) -> None:
+    """Make the roles what they should be, as far as there is something to have rights on."""
+    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, apply, passwords_in
+
+    try:
+        done = apply(admin.url, passwords_in(environ))
+    except Unreachable as error:
+        _fail(UNREACHABLE, f"{admin.variable}: {error}")
+    except RolesRefused as error:
+        _fail(MIGRATION_FAILED, f"the roles could not be made, and are as they were: {error}")
+    count = len(done.before.steps)
+    say(f"roles: {count} steps were taken" if count else "roles are as they should be")
+    for left in done.after.left:
+        say(f"warning: left to do, by {left.needs}: {left.step.why}; see alpimonitor roles plan")
+
+
+def _rights(owner: Target) -> None:
+    """The rights on its tables, which the owner may give. Without them it goes on."""
+    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh
+
+    try:
+        done = refresh(owner.url)
+    except (RolesRefused, Unreachable) as error:
+        say(f"warning: the roles were not given their rights on what was migrated: {error}")
+        return
+    if done is None:
+        return
+    if done.before.steps:
+        say(f"roles: {len(done.before.steps)} steps were taken")
+    if not done.after.holds:
+        say("warning: the roles are not all as they should be: see alpimonitor roles plan")
 
 
 def _seed(environ: Mapping[str, str]) -> None:

@@ -30,8 +30,17 @@ MOUNTS = {
     "boot": Mount("alpimonitor_cli.boot", "Wait for the database, migrate, seed if asked, serve the API."),
     "db": Mount("alpimonitor_cli.db", "Migrate the database, or say at which revision it is."),
     "demo": Mount("alpimonitor_rehearsal.cli", "Wipe a real database and watch it being healed."),
+    "incident": Mount(
+        "alpimonitor_watchdog.incident_cli", "Incidents and their evidence: list, show, verify, export."
+    ),
     "ingest": Mount(
         "alpimonitor_api.ingest.cli", "Fetch live measurements from LINDAS, or read them from a file."
+    ),
+    "roles": Mount(
+        "alpimonitor_cli.roles.cli", "Give each part a role of its own, with the rights it needs."
+    ),
+    "recorder": Mount(
+        "alpimonitor_watchdog.recorder_cli", "Record in the database who deletes, truncates or drops."
     ),
     "seed": Mount("alpimonitor_seed.cli", "Converge a database to the fixtures."),
     "settings": Mount("alpimonitor_cli.settings", "Explain every setting: watchdog.toml and environment."),

@@ -47,6 +47,7 @@ def upgrade(as_json: AsJson = False) -> None:
         _fail(UNREACHABLE, f"{target} cannot be reached: {error}")
     except migrate.MigrationFailed as error:
         _fail(MIGRATION_FAILED, f"migration failed, {target} is as it was: {error}")
+    _refresh_rights(target)
     if as_json:
         typer.echo(
             json.dumps(
@@ -89,6 +90,23 @@ def current(as_json: AsJson = False) -> None:
         hint = "" if revision == newest else f", the newest is {newest}: run alpimonitor db upgrade"
         typer.echo(f"{target}: {f'at {revision}' if revision else 'never migrated'}{hint}")
     raise typer.Exit(0 if revision == newest else NOT_NEWEST)
+
+
+def _refresh_rights(target: Target) -> None:
+    """Give the roles their rights on what was migrated. Without them it is migrated all the same."""
+    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh
+
+    try:
+        done = refresh(target.url)
+    except (RolesRefused, Unreachable) as error:
+        _warn(f"the roles were not given their rights on what was migrated ({error})")
+        return
+    if done is not None and not done.after.holds:
+        _warn("the roles are not all as they should be")
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"alpimonitor db: warning: {text}: see alpimonitor roles plan", err=True)
 
 
 def _target() -> Target:

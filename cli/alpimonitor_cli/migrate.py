@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 import alpimonitor_api
+from alpimonitor_cli.application_name import application_name
 from alpimonitor_seed.target import is_local, parse
 
 ENVIRONMENT_SHAPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -143,7 +144,7 @@ def _connect(url: str, limits: Limits) -> Connection:
         return psycopg.connect(
             url,
             connect_timeout=limits.connect,
-            application_name="alpimonitor-migrate",
+            application_name=application_name("migrate"),
             client_encoding="utf8",  # in a database of encoding SQL_ASCII text would come as bytes
             autocommit=False,
         )

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from alpimonitor_api.settings import Settings
 from alpimonitor_cli import boot
+from alpimonitor_cli.roles import names as roles
 from alpimonitor_rehearsal import variables as rehearsal
 from alpimonitor_seed import variables as seed
 from alpimonitor_watchdog import variables as watchdog
@@ -89,6 +90,7 @@ def parts() -> tuple[Part, ...]:
     )
     return (
         Part("boot and db", "", _listed(boot.VARIABLES)),
+        Part("roles, and a boot that prepares", "", _listed(roles.VARIABLES)),
         Part("API and ingestion", "", tuple(_of_field(*field) for field in Settings.model_fields.items())),
         Part("seed", "", _listed(seed.VARIABLES)),
         Part("Sidecar", from_file, _listed(watchdog.VARIABLES)),

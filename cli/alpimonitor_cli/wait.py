@@ -12,8 +12,9 @@ import tenacity
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from alpimonitor_cli.sqlstate import sqlstate
+from alpimonitor_cli.application_name import application_name
 from alpimonitor_seed.target import Target
+from alpimonitor_watchdog.probe.sqlstate import sqlstate
 
 LONGEST_ATTEMPT = 5  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds
@@ -119,7 +120,10 @@ def _objection(target: Target) -> str | None:
     """What keeps a connection from working, None if nothing does."""
     try:
         with psycopg.connect(
-            target.url, connect_timeout=LONGEST_ATTEMPT, application_name="alpimonitor-boot", autocommit=True
+            target.url,
+            connect_timeout=LONGEST_ATTEMPT,
+            application_name=application_name("boot"),
+            autocommit=True,
         ) as connection:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as error:

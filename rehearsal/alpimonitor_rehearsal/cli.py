@@ -14,15 +14,15 @@ import typer
 from alpimonitor_rehearsal import demo
 from alpimonitor_rehearsal.clock import utc_now
 from alpimonitor_rehearsal.report import Teller
-from alpimonitor_rehearsal.scenarios import DELETE, SCENARIOS
+from alpimonitor_rehearsal.scenarios import DELETE, PLAYED
 from alpimonitor_rehearsal.stage import LIVE, SIMULATED
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 def _scenario(value: str) -> str:
-    if value not in SCENARIOS:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(SCENARIOS)}")
+    if value not in PLAYED:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(PLAYED)}")
     return value
 
 
@@ -40,7 +40,7 @@ def _lindas(value: str) -> str:
 def play(
     scenario: Annotated[
         str,
-        typer.Option(callback=_scenario, metavar="|".join(SCENARIOS), help="How the database is broken."),
+        typer.Option(callback=_scenario, metavar="|".join(PLAYED), help="How the database is broken."),
     ] = DELETE.name,
     lindas: Annotated[
         str,
@@ -85,7 +85,7 @@ def play(
     Exit codes: 0 all that the scenario has to show held; 1 something did not; 2 usage; 130 interrupted.
     """
     _interrupt_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    wanted = demo.Demo(SCENARIOS[scenario], lindas, pace, keep)
+    wanted = demo.Demo(PLAYED[scenario], lindas, pace, keep)
 
     def publish(document: dict[str, Any]) -> None:
         if as_json:

@@ -15,7 +15,16 @@ from alpimonitor_rehearsal.roles import OWNER
 from alpimonitor_rehearsal.scenarios import OPERATOR, Heals, Scenario
 from alpimonitor_rehearsal.sightings import FIRST, Seen, counted
 from alpimonitor_rehearsal.stage import Props, StageFailed
-from alpimonitor_rehearsal.story import Beat, Healthy, Round, Story, continued, news, wiped
+from alpimonitor_rehearsal.story import (
+    Beat,
+    Healthy,
+    Round,
+    Story,
+    continued,
+    news,
+    verdict_and_session,
+    wiped,
+)
 from alpimonitor_rehearsal.takeover import Takeover, leader
 from alpimonitor_rehearsal.waiting import DeadlineExceeded, wait_until
 
@@ -167,8 +176,8 @@ class Play:
         missing = unmet(story, last)
         gone = props.ended()
         if not missing and not gone:
-            self._tell(Beat("who did it: not recorded yet (the flight recorder is not installed)"))
             self._tell(Beat(f"It held: {report.summary(story)}."))
+            self._tell(Beat(f"What happened, and who did it: {verdict_and_session(story.rounds[-1])}"))
             return True
         for unmet_thing in missing:
             self._tell(report.failure(unmet_thing))

@@ -48,8 +48,31 @@ def _noticed(story: Story, seen: Seen) -> Iterator[Unmet]:
         yield Unmet(f"the API answers {wanted}", f"its last answer: {api(seen.api)}")
     if first.detected is None:
         yield Unmet(f"the sidecar's /metrics says {story.scenario.symptom} is open", _metrics(seen))
+    yield from _named(story)
     if story.notified is None:
         yield Unmet("a notification reaches the pager", _received(story, seen))
+
+
+def _named(story: Story) -> Iterator[Unmet]:
+    """The verdict, and the session that psql was: each wipe is a session of its own."""
+    last, scenario = story.rounds[-1], story.scenario
+    wanted = scenario.attribution
+    if scenario.verdict is not None and last.verdict != scenario.verdict.value:
+        yield Unmet(f"the sidecar concludes {scenario.verdict.value}", last.verdict or "nothing is concluded")
+    if wanted is None:
+        return
+    named = last.session
+    if (
+        named is None
+        or not named.application_name.startswith(wanted.application_name)
+        or not named.statement.startswith(wanted.statement)
+        or named.role != wanted.role
+    ):
+        yield Unmet(
+            f"the sidecar names the session: role {wanted.role}, application {wanted.application_name}, "
+            f"by a statement that begins {wanted.statement}",
+            f"{named}, {named.statement[:40]!r}" if named else "no session is named",
+        )
 
 
 def _healed(story: Story, seen: Seen) -> Iterator[Unmet]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -155,6 +156,8 @@ def document(
         stations_before=len(story.healthy.stations),
         stations_after=_stations(last),
         incident=story.incident,
+        verdict=story.rounds[-1].verdict,
+        attribution=asdict(story.rounds[-1].session) if story.rounds[-1].session else None,
         notifications=[
             {
                 "at": receipt.received_at,
@@ -248,6 +251,8 @@ def _object(scenario: Scenario, **known: Any) -> dict[str, Any]:
         "stations_before": None,
         "stations_after": None,
         "incident": None,
+        "verdict": None,
+        "attribution": None,
         "notifications": [],
         "timeline": [],
         **of_two,

@@ -1,26 +1,48 @@
-"""The rehearsal's database and its roles: each process has its own credentials, and the rights it needs."""
+"""The rehearsal's database and its roles: a deployment's, made by the command that makes them there."""
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Sequence
+import subprocess
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
+from alpimonitor_rehearsal.processes import environment, python_module
+
 DATABASE = "alpimonitor"
-OWNER, API, SEEDER, WATCHDOG = (
+OWNER, API, SEEDER, WATCHDOG, HEALER, READER, DRILL = (
     "alpimonitor_owner",
     "alpimonitor_api",
     "alpimonitor_seed",
     "alpimonitor_watchdog",
+    "alpimonitor_heal",
+    "alpimonitor_reader",
+    "alpimonitor_drill",
 )
 
-# What the owner's tables let the others do, from the moment a migration makes them. The sidecar is not here:
-# it gets SELECT on the tables it guards, and nothing else.
-RIGHTS = {API: "SELECT, INSERT, UPDATE", SEEDER: "SELECT, INSERT"}
+PASSWORDS = {
+    OWNER: "OWNER_DATABASE_PASSWORD",
+    API: "API_DATABASE_PASSWORD",
+    SEEDER: "SEED_DATABASE_PASSWORD",
+    WATCHDOG: "WATCHDOG_DATABASE_PASSWORD",
+    HEALER: "HEAL_DATABASE_PASSWORD",
+    READER: "READER_DATABASE_PASSWORD",
+    DRILL: "DRILL_DATABASE_PASSWORD",
+}
+"""The variable from which each role's password is taken."""
+
+APPLIES_WITHIN = 60.0  # seconds
+
+
+class RolesFailed(RuntimeError):
+    """The roles could not be made. The message is what the command said."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +65,33 @@ class Login:
 
 
 def create_database(admin_url: str, port: int) -> dict[str, Login]:
-    """Make the database and the roles, each with a random password; the logins by role."""
-    logins = {role: Login(role, port, secrets.token_urlsafe(24)) for role in (OWNER, API, SEEDER, WATCHDOG)}
+    """Make the database and the roles, each with a random password; the logins by role.
+
+    `admin_url` is that of a superuser, for any database of the server. The roles have their rights on tables
+    once these are there and `apply_roles` was called again. Raises RolesFailed.
+    """
+    logins = {role: Login(role, port, secrets.token_urlsafe(24)) for role in PASSWORDS}
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        for login in logins.values():
-            admin.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(login.role), sql.Literal(login.password)
-                )
-            )
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
-        )
-    with psycopg.connect(logins[OWNER].url, autocommit=True) as owner:
-        for role, rights in RIGHTS.items():
-            owner.execute(
-                sql.SQL("ALTER DEFAULT PRIVILEGES GRANT {} ON TABLES TO {}").format(
-                    sql.SQL(rights), sql.Identifier(role)
-                )
-            )
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    apply_roles(admin_url, logins)
     return logins
 
 
-def grant_watch(owner_url: str, tables: Sequence[str]) -> None:
-    """Let the sidecar read the tables it guards: the first rung needs no other right."""
-    with psycopg.connect(owner_url, autocommit=True) as owner:
-        owner.execute(
-            sql.SQL("GRANT SELECT ON {} TO {}").format(
-                sql.SQL(", ").join(map(sql.Identifier, tables)), sql.Identifier(WATCHDOG)
-            )
-        )
+def apply_roles(admin_url: str, logins: Mapping[str, Login]) -> None:
+    """`alpimonitor roles apply`, as an operator would. Raises RolesFailed."""
+    done = subprocess.run(
+        python_module("alpimonitor_cli.main", "roles", "apply"),
+        env=environment(Path(tempfile.gettempdir()), os.environ) | administration(admin_url, logins),
+        capture_output=True,
+        text=True,
+        timeout=APPLIES_WITHIN,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RolesFailed(f"alpimonitor roles apply exited {done.returncode}: {done.stdout}{done.stderr}")
+
+
+def administration(admin_url: str, logins: Mapping[str, Login]) -> dict[str, str]:
+    """The settings with which `roles apply`, or a boot that prepares, makes the roles of the database."""
+    here = urlunsplit(urlsplit(admin_url)._replace(path=f"/{DATABASE}"))
+    return {"ADMIN_DATABASE_URL": here} | {PASSWORDS[role]: login.password for role, login in logins.items()}

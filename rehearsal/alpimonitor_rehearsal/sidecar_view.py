@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from alpimonitor_rehearsal.sightings import IncidentSeen, SidecarSeen
+from alpimonitor_rehearsal.sightings import IncidentSeen, Session, SidecarSeen
 
 INCIDENTS_LISTED = 20
 
@@ -92,9 +92,24 @@ def _listed(document: Any, key: str) -> list[Any]:
 
 
 def _incident(item: Mapping[str, Any]) -> IncidentSeen:
+    verdict = item.get("verdict")
     return IncidentSeen(
         id=item["id"],
         phase=item["phase"],
         restored=item["restored_at"] is not None,
         resolved=item["resolved_at"] is not None,
+        verdict=verdict["what"] if verdict else None,
+        session=_session(verdict.get("attribution")) if verdict else None,
+    )
+
+
+def _session(named: Mapping[str, Any] | None) -> Session | None:
+    if named is None:
+        return None
+    return Session(
+        role=named["role"],
+        application_name=named["application_name"],
+        client_addr=named["client_addr"],
+        pid=named["pid"],
+        statement=named["statement"],
     )

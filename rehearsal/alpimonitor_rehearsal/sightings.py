@@ -32,6 +32,24 @@ class ApiSeen:
 
 
 @dataclass(frozen=True)
+class Session:
+    """Who a sidecar says took the rows."""
+
+    role: str
+    application_name: str
+    client_addr: str | None
+    pid: int
+    statement: str
+
+    def __str__(self) -> str:
+        """As it is told: role, application, address, pid."""
+        return (
+            f"role {self.role}, application {self.application_name or 'not named'}, "
+            f"from {self.client_addr or 'a local socket'}, pid {self.pid}"
+        )
+
+
+@dataclass(frozen=True)
 class IncidentSeen:
     """An incident as the sidecar lists it."""
 
@@ -39,6 +57,8 @@ class IncidentSeen:
     phase: str
     restored: bool
     resolved: bool
+    verdict: str | None = None  # what happened
+    session: Session | None = None  # who did it; None: not named
 
 
 @dataclass(frozen=True)

@@ -7,26 +7,27 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alpimonitor_api.tables import OPERATIONAL_TABLES
 from alpimonitor_rehearsal.outside import Addresses, Outside
 from alpimonitor_rehearsal.postgres import PostgresServer, free_port, running_postgres
 from alpimonitor_rehearsal.processes import Child, Processes, ProcessFailed, environment, python_module
+from alpimonitor_rehearsal.psql import PsqlFailed, run_psql
 from alpimonitor_rehearsal.roles import (
     API,
     DATABASE,
+    HEALER,
     OWNER,
     SEEDER,
     WATCHDOG,
     Login,
+    RolesFailed,
+    administration,
     create_database,
-    grant_watch,
 )
 from alpimonitor_rehearsal.scenarios import CONTEXT, OPERATOR
 from alpimonitor_rehearsal.sidecar_view import SidecarView
@@ -35,13 +36,6 @@ from alpimonitor_rehearsal.story import NOTIFY, PAGE, Beat
 from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 
 READY_WITHIN = 60.0  # seconds, for each process
-
-READ_BY_THE_SIDECAR = (
-    *CONTEXT,
-    *(table.name for table in OPERATIONAL_TABLES),
-    "alembic_version",
-    "deployment",  # which database it is
-)
 
 LIVE = "live"
 SIMULATED = "simulated"
@@ -74,27 +68,11 @@ class Props:
 
         Returns the monotonic second of its exit. Raises StageFailed when psql does not succeed.
         """
-        command = [
-            str(self.server.psql),
-            "--no-psqlrc",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--single-transaction",
-        ]
-        done = subprocess.run(
-            [*command, "--file=-"],
-            input=script,
-            capture_output=True,
-            text=True,
-            env=environment(self.folder, os.environ) | self.operator(),
-            check=False,
-        )
-        ended = time.monotonic()
-        if done.returncode != 0:
-            raise StageFailed(
-                f"psql was expected to exit 0, it exited {done.returncode}: {done.stderr.strip()}"
-            )
-        return ended
+        try:
+            run_psql(self.server.psql, script, environment(self.folder, os.environ) | self.operator())
+        except PsqlFailed as error:
+            raise StageFailed(str(error)) from error
+        return time.monotonic()
 
     def operator(self) -> dict[str, str]:
         """The settings of an operator's shell; the password is in a file that only its owner reads."""
@@ -145,10 +123,15 @@ def set_stage(
         pager_url = pager.announcement(deadline=READY_WITHIN)["url"]
         tell(Beat(f"started a pager on {pager_url} (pid {pager.pid})"))
 
-        logins = create_database(server.url(), server.port)
+        try:
+            logins = create_database(server.url(), server.port)
+        except RolesFailed as error:
+            raise StageFailed(str(error)) from error
         _write_pgpass(folder, logins)
         ingestion = {**endpoint, "LINDAS_ARCHIVE_DIR": str(folder / "archive")}
-        api_url = _start_api(processes, base | ingestion, logins, tell)
+        # Once there are tables it gives the roles their rights on them; the server begins without all that.
+        admin = administration(server.url(), logins)
+        api_url = _start_api(processes, base | ingestion | admin, logins, tell)
 
         addresses = Addresses(
             api=f"{api_url}/api/v1",
@@ -162,7 +145,6 @@ def set_stage(
         props = Props(server, processes, addresses, outside, folder, config, network)
         _wait_for_the_api(props)
 
-        grant_watch(logins[OWNER].url, READ_BY_THE_SIDECAR)
         for sidecar in _sidecars(props, logins[WATCHDOG]):
             _start_sidecar(props, sidecar, base | ingestion, logins, tell)
         yield props
@@ -254,7 +236,7 @@ def _start_sidecar(
         "WATCHDOG_PAGE_URL": f"{pager}/{PAGE}",
         "ALPIMONITOR_API_URL": props.addresses.api.removesuffix("/api/v1"),
         # For the programs that the profile declares, the seed and one run of ingestion: straight to it.
-        "SEED_DATABASE_URL": logins[SEEDER].url,
+        "SEED_DATABASE_URL": logins[HEALER].url,
         "DATABASE_URL": logins[API].url,
     }
     child = props.processes.start(

@@ -16,6 +16,7 @@ from alpimonitor_rehearsal.sightings import (
     Receipt,
     Rows,
     Seen,
+    Session,
     SidecarSeen,
     Station,
     counted,
@@ -58,6 +59,9 @@ class Round:
     restored: float | None = None
     proven: float | None = None
     resolved: float | None = None
+    named: float | None = None
+    session: Session | None = None  # who did it, as the sidecar says
+    verdict: str | None = None  # what happened, as the sidecar says
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,14 @@ def _observed(story: Story, last: Round, seen: Seen, incident: IncidentSeen | No
             last = replace(last, detected=first(last.detected, open_now, watcher.at))
     if seen.sidecar is None:
         return last
+    earlier = {each.session for each in story.rounds[:-1]} - {None}  # each psql is a session of its own
+    if incident is not None and incident.verdict is not None and incident.session not in earlier:
+        last = replace(
+            last,
+            verdict=incident.verdict,
+            session=incident.session,
+            named=first(last.named, incident.session is not None),
+        )
     # The sidecar's own word counts only for what can also be seen without it.
     if last.restored is None or incident is None:
         return last
@@ -199,6 +211,7 @@ def news(before: Story, after: Story) -> list[Beat]:
         texts = {
             "consumers": _consumers(after),
             "detected": f'noticed: watchdog_incident_open{{symptom="{after.scenario.symptom}"}} is 1',
+            "named": f"named: {verdict_and_session(now)}",
             "restored": f"restored: {_complete(after.healthy)}, equal to before",
             "proven": "verified: so says the sidecar's own proof (an empty plan, /stations complete)",
             "resolved": "resolved: ingestion has seen every LIVE station since",
@@ -235,6 +248,12 @@ def damage(story: Story, last: Round) -> str:
         return f"emptied {tables} ({gone})"
     each = ", ".join(f"{name} {had} → {has}" for name, (had, has) in lost.items())
     return f"deleted {gone} of {tables} ({each})"
+
+
+def verdict_and_session(last: Round) -> str:
+    """What happened and who did it, as the sidecar says."""
+    what = (last.verdict or "nothing is concluded").replace("_", " ")
+    return f"{what}, by {last.session}" if last.session else f"{what}, by a session that is not named"
 
 
 def _consumers(story: Story) -> str:

@@ -40,7 +40,7 @@ def watchers(seen: Seen) -> dict[str, SidecarSeen]:
     return {name: one for name, one in both.items() if one is not None}
 
 
-def continued(takeover: Takeover, seen: Seen, symptom: Symptom) -> Takeover:
+def continued(takeover: Takeover, seen: Seen, symptom: Symptom | None) -> Takeover:
     """The same with what `seen` adds to it. What has happened stays."""
 
     def since(already: float | None, now: bool, at: float) -> float | None:

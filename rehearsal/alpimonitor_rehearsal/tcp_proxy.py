@@ -96,6 +96,11 @@ class TcpProxy:
         """Fair weather. A client that lost its target meanwhile is told by a reset."""
         self._change(Weather.FAIR, lambda link: self._reset(link) if link.orphaned else None)
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Another target from now on. Every connection is reset: its other end is no longer there."""
+        self._target = (host, port)
+        self._change(self._weather, self._reset, self._bytes_per_second)
+
     def _change(self, weather: Weather, concern: Callable[[_Link], None], bytes_per_second: int = 0) -> None:
         async def apply() -> None:
             self._weather, self._bytes_per_second = weather, bytes_per_second

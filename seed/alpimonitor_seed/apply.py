@@ -266,7 +266,10 @@ def _explained(error: psycopg.Error) -> str:
         case errors.UndefinedTable() | errors.UndefinedColumn():
             return f"{said}: the database is not migrated to this version; run alpimonitor db upgrade"
         case errors.InsufficientPrivilege():
-            return f"{said}: the role lacks a right; grant it, or set SEED_DATABASE_URL to another role"
+            return (
+                f"{said}: the role lacks a right; grant it, or set SEED_DATABASE_URL to another role. Only "
+                "the owner may delete, as a prune does: for that one command set it to the owner's URL"
+            )
         case errors.ReadOnlySqlTransaction():
             return f"{said}: the database is read-only, perhaps a standby; seed the primary"
         case errors.LockNotAvailable():

@@ -25,11 +25,13 @@ from alpimonitor_rehearsal.pager import Pager
 from alpimonitor_rehearsal.simulator import Simulator
 from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_seed.fixtures import SHIPPED
+from alpimonitor_watchdog.store import Store
 from tests import running
 from tests.command_tree import Command, commands
 from tests.databases import PostgresForTests, new_database
 from tests.running import Ended, Silence
 from tests.sidecars import Sidecar, wipe
+from tests.stored import AT, INCIDENT, opening
 
 pytestmark = pytest.mark.acceptance
 
@@ -40,6 +42,9 @@ NOBODY = f"postgresql://role@{CLOSED}/name"
 ELSEWHERE = {
     ("demo", 0): "test_demo.py::test_nothing_is_left_of_a_demo_that_held",
     ("demo", 130): "test_demo.py::test_an_interrupted_demo_exits_130_and_leaves_nothing",
+    # Roles belong to a whole server, which this one shares.
+    ("roles apply", 0): "../integration/test_roles_apply.py::test_from_nothing_until_nothing_is_left",
+    ("roles plan", 0): "../integration/test_roles_apply.py::test_the_sql_does_in_psql_what_apply_does",
 }
 
 
@@ -230,8 +235,47 @@ def interrupted_at_a_sidecar(scene: Scene, words: str, token: Sidecar | None = N
     return scene.interrupt(f"{words} --url {silence.address}", silence.wait_for_a_caller, **settings)
 
 
+def incident_cases(words: str) -> dict[int, Case]:
+    """Of a command that reads a store: a sound one, a damaged one, none, and one whose end does not come."""
+    return {
+        0: lambda s: s.run(words.replace("ID", INCIDENT.id), WATCHDOG_STATE_DIR=state_of(s, "sound")),
+        1: lambda s: s.run(words, WATCHDOG_STATE_DIR=state_of(s, "damaged")),
+        2: lambda s: s.run(words, WATCHDOG_STATE_DIR="nowhere"),
+        130: lambda s: interrupted_in_a_store(s, words),
+    }
+
+
+def state_of(scene: Scene, condition: str) -> str:
+    """A state directory in which an incident is kept."""
+    directory = scene.folder / condition
+    with contextlib.closing(Store.open(directory, AT, {})) as store:
+        store.save(opening(), AT)
+    if condition == "damaged":
+        path = directory / "watchdog.sqlite"
+        path.write_bytes(path.read_bytes()[:4096].ljust(path.stat().st_size, b"x"))
+    return str(directory)
+
+
+def interrupted_in_a_store(scene: Scene, words: str) -> Ended:
+    (scene.folder / "endless").mkdir()
+    fifo = scene.fifo("endless/watchdog.sqlite")
+    return scene.interrupt(words, running.until_it_opens(fifo), WATCHDOG_STATE_DIR=str(fifo.parent))
+
+
+def recorder_cases(words: str, refused: str | None = None) -> dict[int, Case]:
+    """Of a command on a flight recorder: where one is, and where there is none."""
+    return {
+        0: lambda s: s.run(f"recorder {words}", OWNER_DATABASE_URL=s.database()),
+        1: lambda s: s.run(f"recorder {refused or words}", OWNER_DATABASE_URL=s.database("empty")),
+        2: lambda s: s.run(f"recorder {words}"),
+        5: lambda s: s.run(f"recorder {words}", OWNER_DATABASE_URL=NOBODY),
+        130: lambda s: s.interrupt_at_the_database(f"recorder {words}", "OWNER_DATABASE_URL"),
+    }
+
+
 GIVEN = ("WATCHDOG_CONFIG", "WATCHDOG_DATABASE_URL", "SEED_DATABASE_URL", "WATCHDOG_STATE_DIR")
 GLACIER_IN_THE_WAY = "CREATE TABLE glacier (left_by text)"
+READ_ONLY = "?options=-c%20default_transaction_read_only%3Don"
 IN_PRODUCTION = "UPDATE deployment SET environment = 'production'"
 
 CASES: dict[str, dict[int, Case]] = {
@@ -260,6 +304,10 @@ CASES: dict[str, dict[int, Case]] = {
         1: lambda s: s.run("demo", PG_BINDIR=str(s.folder)),
         2: lambda s: s.run("demo --scenario flood"),
     },
+    "incident export": incident_cases("incident export ID --output exported.json"),
+    "incident list": incident_cases("incident list"),
+    "incident show": incident_cases("incident show ID"),
+    "incident verify": incident_cases("incident verify"),
     "ingest once": {
         0: lambda s: s.run(f"ingest once --file {payload(s)}", DATABASE_URL=s.database()),
         1: lambda s: s.run("ingest once --file absent.json", DATABASE_URL=s.database()),
@@ -271,6 +319,22 @@ CASES: dict[str, dict[int, Case]] = {
         0: ingestion_is_stopped,
         2: lambda s: s.run("ingest run"),
         130: ingestion_is_stopped_twice,
+    },
+    "recorder install": recorder_cases("install --tables station", refused="install --tables nowhere"),
+    "recorder prune": recorder_cases("prune --older-than 30d"),
+    "recorder remove": recorder_cases("remove --yes"),
+    "recorder status": recorder_cases("status"),
+    "roles apply": {
+        1: lambda s: s.run("roles apply", ADMIN_DATABASE_URL=s.database() + READ_ONLY),
+        2: lambda s: s.run("roles apply"),
+        5: lambda s: s.run("roles apply", ADMIN_DATABASE_URL=NOBODY),
+        130: lambda s: s.interrupt_at_the_database("roles apply", "ADMIN_DATABASE_URL"),
+    },
+    "roles plan": {
+        1: lambda s: s.run("roles plan", ADMIN_DATABASE_URL=s.database()),
+        2: lambda s: s.run("roles plan"),
+        5: lambda s: s.run("roles plan", ADMIN_DATABASE_URL=NOBODY),
+        130: lambda s: s.interrupt_at_the_database("roles plan", "ADMIN_DATABASE_URL"),
     },
     "seed": {
         0: lambda s: s.run("seed", SEED_DATABASE_URL=s.database(), ALLOW_PROD_SEED="1"),
@@ -371,10 +435,11 @@ def cases_beside(sidecars: Sidecars) -> dict[str, dict[int, Case]]:
     }
 
 
-BESIDE = ("status", "accept", "acknowledge", "adopt", "heal", "hold", "pause", "resume")
+BESIDE = {"status"} | {
+    f"watchdog {action}" for action in ("accept", "acknowledge", "adopt", "heal", "hold", "pause", "resume")
+}
 FOUND = {
-    beside: [c for c in commands().values() if (c.words.split()[-1] in BESIDE) is beside]
-    for beside in (True, False)
+    beside: [c for c in commands().values() if (c.words in BESIDE) is beside] for beside in (True, False)
 }
 
 

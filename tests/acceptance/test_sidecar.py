@@ -149,7 +149,7 @@ def test_a_notification_that_cannot_be_sent_is_sent_when_its_target_is_back(
             sidecar.until("healthy")
             wipe(seeded_database)
             received = pager.wait_for(lambda receipts: len(receipts) >= 3, deadline=DEADLINE)
-            assert "who: not recorded" in received[0].title
+            assert "deleted by postgres, " in received[0].title
             assert ["restored" in received[1].title, "resolved" in received[2].title] == [True, True]
             assert len(pager.attempts) >= 5
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import detect, mutants, probe
+from tests.benchmarks import detect, mutants, probe, recorder, verdicts
 from tests.benchmarks.figures import Benchmark, Unmeasurable, document, table
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -15,6 +16,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         mutants.run, "each guarantee taken away: do the tests notice?", verdict=mutants.verdict, once=True
     ),
     "probe": Benchmark(probe.run, "one look at 9 and at 1,000 tables, beside SELECT 1 and count(*)"),
+    "recorder": Benchmark(recorder.run, "DELETE and INSERT with a flight recorder, beside without"),
+    "verdicts": Benchmark(
+        verdicts.run,
+        "every scenario: what happened, who did it, was it healed?",
+        verdict=verdicts.verdict,
+        once=True,
+    ),
 }
 
 
@@ -27,6 +35,11 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), metavar="NAME")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     parser.add_argument("--runs", type=int, metavar="N", help="how often to measure (default: by benchmark)")
+    parser.add_argument(
+        "--server",
+        choices=verdicts.SERVERS,
+        help="of verdicts: which PostgreSQL (default: each that is there)",
+    )
     arguments = parser.parse_args()
     if arguments.name is None:
         for name, benchmark in sorted(BENCHMARKS.items()):
@@ -39,8 +52,11 @@ def main() -> int:
     benchmark = BENCHMARKS[arguments.name]
     if arguments.runs is not None and benchmark.once:
         parser.error(f"--runs: {arguments.name} is done once")
+    if arguments.server is not None and arguments.name != "verdicts":
+        parser.error(f"--server: {arguments.name} chooses by TEST_DATABASE")
+    run = partial(verdicts.run, server=arguments.server) if arguments.server else benchmark.run
     try:
-        rows = benchmark.run(arguments.runs, lambda line: print(line, file=sys.stderr, flush=True))
+        rows = run(arguments.runs, lambda line: print(line, file=sys.stderr, flush=True))
     except Unmeasurable as error:
         print(error, file=sys.stderr)
         return 1

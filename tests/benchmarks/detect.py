@@ -1,8 +1,9 @@
-"""DELETE committed → notification received, by polling: the sidecar as a process, a pager over real HTTP.
+"""DELETE committed → notification received: the sidecar as a process, a pager over real HTTP.
 
-Each run empties a table and waits for the pager's receipt; both moments are read from the monotonic
-clock. Beside them, in the same run: a bare `SELECT 1` and a `count(*)` of the table, which is what any
-monitor pays at least to look once.
+Once with the flight recorder armed, which wakes the sidecar, and by polling alone at two intervals. Each run
+empties a table and waits for the pager's receipt; both moments are read from the monotonic clock. Beside
+them, in the same run: a bare `SELECT 1` and a `count(*)` of the table, which is what any monitor pays at
+least to look once.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from time import monotonic, perf_counter
 import psycopg
 
 from alpimonitor_rehearsal.pager import Pager
+from tests.armed import arm
 from tests.benchmarks.figures import Row, Say, figures
 from tests.databases import chosen_database, new_database, postgres_for_tests
 
 ROWS = 7
-INTERVALS = ("1s", "100ms")
+RUNS = 200
+WAYS = (("recorder", "1s"), ("polling", "1s"), ("polling", "100ms"))
 GUARDED = """
 [[table]]
 name = "station"
@@ -53,14 +56,14 @@ url_env = "PAGER_URL"
 def run(runs: int | None, say: Say) -> list[Row]:
     rows: list[Row] = []
     with postgres_for_tests(chosen_database()) as server:
-        for interval in INTERVALS:
-            say(f"PostgreSQL {server.version}, interval {interval}, {runs or 50} wipes")
+        for noticed_by, interval in WAYS:
+            say(f"PostgreSQL {server.version}, {noticed_by}, interval {interval}, {runs or RUNS} wipes")
             with new_database(server) as url:
-                rows += _measure(url, interval, runs or 50, say)
+                rows += _measure(url, noticed_by, interval, runs or RUNS, say)
     return rows
 
 
-def _measure(url: str, interval: str, runs: int, say: Say) -> list[Row]:
+def _measure(url: str, noticed_by: str, interval: str, runs: int, say: Say) -> list[Row]:
     chance, never = Random(0), Event()
     detected, ones, counts = [], [], []
     with (
@@ -69,6 +72,8 @@ def _measure(url: str, interval: str, runs: int, say: Say) -> list[Row]:
         psycopg.connect(url, autocommit=True) as plain,
     ):
         plain.execute("CREATE TABLE station AS SELECT g AS id FROM generate_series(1, %s) g", [ROWS])
+        if noticed_by == "recorder":
+            arm(plain, "station")
         config = Path(folder, "watchdog.toml")
         config.write_text(GUARDED.format(rows=ROWS, interval=interval))
         sidecar = subprocess.Popen(
@@ -104,7 +109,7 @@ def _measure(url: str, interval: str, runs: int, say: Say) -> list[Row]:
             sidecar.send_signal(signal.SIGTERM)
             sidecar.wait(10)
     return [
-        {"what": what, "interval": interval, **figures(seconds)}
+        {"what": what, "noticed by": noticed_by, "interval": interval, **figures(seconds)}
         for what, seconds in (
             ("DELETE committed → notification received", detected),
             ("SELECT 1", ones),

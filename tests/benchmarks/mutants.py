@@ -1,6 +1,6 @@
 """Guarantees that are taken away one by one: each time an assertion of the tests has to fail.
 
-A mutant is a patch in `mutants/`, made by `diff -U2` and applied to a copy of the checkout. Its first line
+A mutant is a patch in `mutants/`, made by `diff -U1` and applied to a copy of the checkout. Its first line
 says which guarantee it removes, `# tests:` which files notice; when they do not, the whole unit suite may.
 
 A mutant survives unless an assertion fails: by a patch that no longer applies, by code that cannot be

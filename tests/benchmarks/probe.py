@@ -1,5 +1,7 @@
 """One look of the sidecar at 9 and at 1,000 tables, beside `SELECT 1` and counting every table in full.
 
+The flight recorder is armed on all of them, so that a look reads its state and its events, too.
+
 The three are measured in turn, round by round, on connections to one server, so that a slow moment of the
 machine falls on all of them. `database_ms` is what a look costs the database: the processor time of the
 server's process that answers, over all looks, with what they take anew now and then. It is read from /proc,
@@ -14,8 +16,10 @@ from time import perf_counter
 import psycopg
 from psycopg import sql
 
+from alpimonitor_watchdog.core.seen import DatabaseSeen
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
+from tests.armed import arm
 from tests.benchmarks.figures import Row, Say, figures
 from tests.databases import chosen_database, new_database, postgres_for_tests
 
@@ -44,6 +48,7 @@ def _measure(url: str, tables: int, rounds: int) -> list[Row]:
                     sql.Identifier(name), ROWS_EACH
                 )
             )
+        arm(plain, *names)
         plain.execute("VACUUM ANALYZE")
         counting = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)) for name in names
@@ -74,7 +79,7 @@ def _measure(url: str, tables: int, rounds: int) -> list[Row]:
                 one = perf_counter()
                 plain.execute(counting, prepare=True).fetchall()
                 counted = perf_counter()
-                if [table.rows for table in seen.tables] != [ROWS_EACH] * tables:
+                if [t.rows for t in seen.tables] != [ROWS_EACH] * tables or not _armed(seen):
                     raise RuntimeError(f"the look went wrong: {seen.detail or seen.tables[:3]}")
                 if number >= 10:  # the first rounds prepare statements and fill caches
                     timed["the sidecar's look"].append(looked - began)
@@ -87,6 +92,10 @@ def _measure(url: str, tables: int, rounds: int) -> list[Row]:
     if spent:
         rows[0]["database_ms"] = round(spent / rounds * 1000, 3)
     return rows
+
+
+def _armed(seen: DatabaseSeen) -> bool:
+    return seen.recorder is not None and seen.recorder.armed and seen.recorder.readable
 
 
 def _process(plain: psycopg.Connection) -> Path:

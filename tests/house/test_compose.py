@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from alpimonitor_cli.roles.names import HEALER, ROLES
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMPOSE = CHECKOUT / "compose.yaml"
 DOCKERFILE = CHECKOUT / "Dockerfile"
@@ -34,14 +36,19 @@ def ours() -> dict[str, dict[str, Any]]:
     return {name: service for name, service in services().items() if "build" in service}
 
 
+ENDS = {"prepare"}
+"""The services that do something once."""
+
+
 def example() -> dict[str, str]:
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
 
 def test_the_stack_is_whole() -> None:
-    assert {"postgres", "api", "watchdog", "prometheus", "grafana"} <= services().keys()
-    assert services()["api"]["command"] == ["alpimonitor", "boot"]
+    assert {"postgres", "prepare", "api", "watchdog", "prometheus", "grafana"} <= services().keys()
+    assert services()["prepare"]["command"] == ["alpimonitor", "boot", "--prepare"]
+    assert services()["api"]["command"] == ["alpimonitor", "boot", "--serve"]
     assert services()["watchdog"]["command"] == ["alpimonitor", "watchdog", "run"]
 
 
@@ -63,8 +70,21 @@ def test_a_service_runs_hardened(name: str) -> None:
     assert not service.get("privileged")
 
 
-@pytest.mark.parametrize("name", services())
-def test_a_service_has_a_health_check_without_a_shell(name: str) -> None:
+def test_a_service_that_ends_is_waited_for_and_not_started_again() -> None:
+    assert {name for name, service in services().items() if service["restart"] == "no"} == ENDS
+    for name in ENDS:
+        # Without somebody who waits for it `up --wait` would take its end for a failure.
+        waits = [
+            service
+            for service in services().values()
+            if isinstance(service.get("depends_on"), dict)
+            and service["depends_on"].get(name) == {"condition": "service_completed_successfully"}
+        ]
+        assert waits
+
+
+@pytest.mark.parametrize("name", sorted(services().keys() - ENDS))
+def test_a_service_that_stays_has_a_health_check_without_a_shell(name: str) -> None:
     check = services()[name]["healthcheck"]
     assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries", "start_period"} <= check.keys()
@@ -139,7 +159,7 @@ def test_a_volume_of_ours_is_made_in_the_image_by_the_user_who_writes_to_it(name
     assert ours()[name]["user"] == f"{uid[1]}:{uid[1]}"
     assert "USER ${UID}:${UID}" in dockerfile
     owned = " ".join(re.findall(r"install --directory --owner=\$\{UID\}((?:[^\n]*\\\n)*[^\n]*)", dockerfile))
-    for volume in ours()[name]["volumes"]:
+    for volume in ours()[name].get("volumes", []):
         source, target = volume.split(":")[:2]
         assert source in yaml.safe_load(COMPOSE.read_text())["volumes"]
         assert target in owned.split(), f"{target} would be created as root"
@@ -185,13 +205,47 @@ def test_the_image_holds_no_test_tools() -> None:
     ]
 
 
-def test_each_role_of_the_database_has_a_password_of_its_own() -> None:
-    roles = (CHECKOUT / "cli" / "alpimonitor_cli" / "roles" / "compose.sql").read_text()
-    given = services()["postgres"]["environment"]
-    wanted = set(re.findall(r"^\\getenv \w+ (\w+)$", roles, re.MULTILINE))
-    assert wanted
-    assert wanted <= given.keys()
-    assert "SUPERUSER" not in roles
+def passwords_of(service: dict[str, Any]) -> set[str]:
+    """The variables of .env whose passwords a service is given, in whatever way."""
+    said = " ".join(map(str, service.get("environment", {}).values()))
+    return {name for name in REQUIRED.findall(said) if name.endswith("_PASSWORD")}
+
+
+ADMIN, OWNER, SEED = "POSTGRES_PASSWORD", "OWNER_DATABASE_PASSWORD", "SEED_DATABASE_PASSWORD"
+
+
+def test_what_can_take_rows_away_or_change_them_is_held_by_what_prepares_alone() -> None:
+    holders = {name: passwords_of(service) for name, service in services().items()}
+    assert {name for name, held in holders.items() if held & {OWNER, SEED}} == {"prepare"}
+    # The server itself begins with the administrator's; it is told no other.
+    assert {name for name, held in holders.items() if ADMIN in held} == {"postgres", "prepare"}
+    assert holders["postgres"] == {ADMIN}
+
+
+def test_the_others_hold_what_they_work_with() -> None:
+    held = {name: passwords_of(services()[name]) for name in ("api", "watchdog")}
+    assert held == {
+        "api": {"API_DATABASE_PASSWORD"},
+        "watchdog": {"API_DATABASE_PASSWORD", "WATCHDOG_DATABASE_PASSWORD", "HEAL_DATABASE_PASSWORD"},
+    }
+    assert services()["watchdog"]["environment"]["SEED_DATABASE_URL"].startswith(f"postgresql://{HEALER}:")
+
+
+def test_each_role_that_connects_gets_the_password_that_it_connects_with() -> None:
+    given = services()["prepare"]["environment"]
+    known = {role.name: role.password_variable for role in ROLES}
+    connecting = re.findall(r"postgresql://(\w+):\$\{(\w+):\?", COMPOSE.read_text())
+    assert len(connecting) == len(dict(connecting)) == 6
+    for role, variable in connecting:
+        if role != "postgres":
+            assert variable == known[role]
+            assert given[variable] == f"${{{variable}:?make .env from .env.example}}"
+
+
+def test_the_servers_log_says_who_connected_and_from_where() -> None:
+    (prefix,) = [word for word in services()["postgres"]["command"] if "log-line-prefix" in word]
+    assert {"%p", "%c", "%u", "%a", "%h"} <= set(re.findall(r"%\w", prefix))
+    assert "--log-connections=on" in services()["postgres"]["command"]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from alpimonitor_cli.commands import app
 from alpimonitor_cli.settings_reference import parts
-from alpimonitor_rehearsal.scenarios import SCENARIOS
+from alpimonitor_rehearsal.scenarios import PLAYED
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -54,7 +54,7 @@ def test_every_word_of_dev_exists() -> None:
 
 def test_every_scenario_is_named() -> None:
     demo = README.split("--scenario ", 1)[1].split("`", 1)[0]
-    assert {name.strip() for name in demo.split("|")} == set(SCENARIOS)
+    assert {name.strip() for name in demo.split("|")} == set(PLAYED)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#\s]+)\)", README))))

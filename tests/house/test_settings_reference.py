@@ -40,7 +40,7 @@ def test_the_page_is_current() -> None:
 def test_a_section_and_each_of_its_keys_says_what_it_is_for(section: Section) -> None:
     assert section.meaning
     assert [key.name for key in section.keys if not key.meaning] == [], (
-        f"{section.heading}: give these a description in declaration.py, then run: {WRITE_AGAIN}"
+        f"{section.heading}: give these a description in declaration/, then run: {WRITE_AGAIN}"
     )
 
 

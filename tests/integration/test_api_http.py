@@ -6,11 +6,12 @@ import asyncio
 import logging
 import socket
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 import httpx
 import pytest
 
-from alpimonitor_api.app import application_name
+from alpimonitor_api.application_name import application_name
 from alpimonitor_api.server import listening_socket
 from tests.api_client import NOWHERE, error_of, serving
 
@@ -137,9 +138,9 @@ def test_health_tells_the_time_of_the_clock() -> None:
 def test_the_name_in_the_database_fits_and_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "é" * 80)
     monkeypatch.setattr("os.getpid", lambda: 4194304)
-    name = application_name("1.2.3")
+    name = application_name("api")
     assert len(name.encode()) == 63
-    assert name.startswith("alpimonitor-api 1.2.3 ???")
+    assert name.startswith(f"alpimonitor-api {version('alpimonitor')} ???")
     assert name.endswith(" 4194304")
 
 

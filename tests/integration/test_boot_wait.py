@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from alpimonitor_cli import wait
-from alpimonitor_cli.sqlstate import sqlstate
 from alpimonitor_cli.wait import NotYet, Refusal, Refused, TimedOut, attempt, wait_for
 from alpimonitor_rehearsal.postgres.launcher import free_port
 from alpimonitor_seed.target import Target, parse
+from alpimonitor_watchdog.probe.sqlstate import sqlstate
 from tests.databases import name_of
 
 

@@ -502,7 +502,7 @@ def test_a_sensor_deleted_at_the_last_moment_is_a_failure_that_names_the_context
                 "the insert waiting for the deleting transaction",
                 lambda: looking.execute(
                     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name = 'alpimonitor-ingest' AND wait_event_type = 'Lock'"
+                    " AND application_name LIKE 'alpimonitor-ingest %' AND wait_event_type = 'Lock'"
                 ).fetchone(),
                 deadline=4,
             )

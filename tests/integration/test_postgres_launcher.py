@@ -333,6 +333,35 @@ def test_it_comes_back_on_the_same_port_after_a_stop_and_after_a_kill() -> None:
             _ = server.pid
 
 
+def test_a_server_begins_as_a_copy_and_becomes_another_one_only_while_it_is_stopped(open_path: Path) -> None:
+    with running_postgres(open_path / "first") as first:
+        ask(first.url(), "SELECT 1")
+        with psycopg.connect(first.url()) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    with running_postgres(copy_of=open_path / "first", temporary=open_path) as copy:
+        assert ask(copy.url(), "SELECT answer FROM kept") == "42"
+        with psycopg.connect(copy.url()) as connection:
+            connection.execute("DROP TABLE kept")
+        with pytest.raises(PostgresError, match="stop it"):
+            copy.become_copy_of(open_path / "first")
+        copy.stop()
+        copy.become_copy_of(open_path / "first")
+        copy.start()
+        assert ask(copy.url(), "SELECT answer FROM kept") == "42"
+
+
+def test_a_server_that_crashed_recovers_and_a_standby_is_promoted() -> None:
+    with running_postgres() as server:
+        server.crash()
+        with pytest.raises(PostgresError, match="does not run"):
+            _ = server.pid
+        server.become_standby()
+        server.start()
+        assert ask(server.url(), "SELECT pg_is_in_recovery()") == "True"
+        ask(server.url(), "SELECT pg_promote()")
+        assert ask(server.url(), "SELECT pg_is_in_recovery()") == "False"
+
+
 def test_two_servers_do_not_disturb_each_other() -> None:
     with running_postgres() as first:
         with running_postgres() as second:

@@ -16,6 +16,7 @@ from alpimonitor_watchdog.core.seen import DatabaseSeen, TableSeen
 from alpimonitor_watchdog.core.words import Unseen
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
+from tests.armed import arm
 from tests.login_roles import LoginRole, login_role
 
 PATIENT = 5.0  # seconds a statement may take where the test is not about its time-out: machines are busy
@@ -340,10 +341,10 @@ def test_more_tables_than_one_statement_takes_are_all_counted(
     assert rows(probing(empty_database, *names).look()) == expected
 
 
-def test_a_healthy_look_is_three_statements(
+def test_a_healthy_look_is_four_statements_and_with_a_recorder_five(
     admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The catalog, the counts, the revision: each is one round trip once it is prepared."""
+    """The catalog, the counts, the revision, the recorder's state and events: one round trip each."""
     probe = probing(empty_database, *THREE, revision_query="SELECT 'r1'")
     probe.look()
     asked: list[object] = []
@@ -355,7 +356,12 @@ def test_a_healthy_look_is_three_statements(
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counting)
     assert probe.look().revision == "r1"
-    assert len(asked) == 3
+    assert len(asked) == 4
+    arm(admin, "station")
+    probe.look()
+    asked.clear()
+    assert probe.look().recorder is not None
+    assert len(asked) == 5
 
 
 def test_the_revision_is_what_its_query_returns(

@@ -32,7 +32,7 @@ def probing() -> Iterator[Probing]:
     probes: list[DatabaseProbe] = []
 
     def build(url: str) -> DatabaseProbe:
-        probe = DatabaseProbe(url, [Guarded("station")], application_name="reaching", timeout=0.5)
+        probe = DatabaseProbe(url, [Guarded("station")], application_name="reaching", timeout=0.2)
         probes.append(probe)
         return probe
 

@@ -148,7 +148,7 @@ def test_a_store_killed_again_and_again_goes_on_where_it_was(tmp_path: Path) -> 
 
 def test_a_file_that_may_not_grow_is_a_typed_error_and_loses_nothing(tmp_path: Path) -> None:
     """The kernel refuses the write, as a broken or full device would."""
-    limit = 64 * 1024
+    limit = 128 * 1024
     script = (
         WORK
         + """

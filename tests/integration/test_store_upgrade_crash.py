@@ -10,7 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 from alpimonitor_watchdog.core.words import Phase
-from alpimonitor_watchdog.store import Store
+from alpimonitor_watchdog.store import EvidenceKind, Item, Store, evidence
+from alpimonitor_watchdog.store.chain import verify
+from alpimonitor_watchdog.store.reading import reading
 from tests.stored import AT, CHANNELS, store_of_version_1
 
 # Opens copies of the directory argv[1] in argv[2], and dies by SIGKILL just before the n-th thing that the
@@ -72,7 +74,7 @@ def test_an_upgrade_killed_anywhere_leaves_one_version_or_the_other_and_loses_no
         with closing(sqlite3.connect(directory / "watchdog.sqlite")) as sqlite:
             (version,) = sqlite.execute("PRAGMA user_version").fetchone()
             columns = {row[1] for row in sqlite.execute("PRAGMA table_info(incident)")}
-        assert (version == 2) is ("key" in columns)
+        assert (version == 3) is ("key" in columns) is ("verdict" in columns)
         versions.append(version)
         with closing(Store.open(directory, AT, CHANNELS)) as store:
             assert store.warnings == ()
@@ -84,7 +86,7 @@ def test_an_upgrade_killed_anywhere_leaves_one_version_or_the_other_and_loses_no
         names = {file.name for file in directory.iterdir()}
         assert names == {"lock", "watchdog.sqlite", "watchdog.sqlite.v1"}
     assert versions == sorted(versions)
-    assert min(versions.count(1), versions.count(2)) > 1, "it was killed before and after the upgrade"
+    assert min(versions.count(1), versions.count(3)) > 1, "it was killed before and after the upgrade"
 
 
 def test_a_salvage_killed_anywhere_is_finished_by_the_next_start(tmp_path: Path) -> None:
@@ -108,6 +110,21 @@ def test_a_salvage_killed_anywhere_is_finished_by_the_next_start(tmp_path: Path)
             assert again.warnings == ()
             assert again.outbox.queue_length() == 1
     assert unfinished > 10, "it was killed on the way"
+
+
+def test_a_salvage_killed_anywhere_goes_on_with_the_chain_of_evidence_once(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path / "original", AT, CHANNELS)) as store:
+        store.keep([Item(EvidenceKind.EVENT, None, AT, {"id": number}) for number in range(3)], AT)
+        head = store.evidence_head
+    with closing(sqlite3.connect(tmp_path / "original" / "watchdog.sqlite", isolation_level=None)) as sqlite:
+        sqlite.execute("INSERT INTO heal (id, reserved_at) VALUES ('h', 'levitation')")  # which is damage
+    for directory in killed_at_each_boundary(tmp_path / "original", tmp_path / "killed"):
+        with closing(Store.open(directory, AT, CHANNELS)) as store:
+            assert [row["kind"] for row in store.evidence()] == ["event", "event", "event", "gap"]
+        with reading(directory) as connection:
+            found = verify(evidence.anchor(connection), evidence.every(connection), head.hash)
+        assert found.holds
+        assert (found.sought_at, found.after_sought) == (3, 1)
 
 
 def test_a_salvage_that_is_killed_keeps_the_log_with_its_file(tmp_path: Path) -> None:

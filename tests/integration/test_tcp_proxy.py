@@ -180,3 +180,17 @@ def test_leaving_resets_who_is_connected_in_whatever_weather(echo: Echo) -> None
             weather(proxy)
         with client, pytest.raises(ConnectionResetError):
             client.recv(1)
+
+
+def test_led_to_another_target_it_loses_its_connections_and_makes_new_ones_there(proxy: TcpProxy) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, connect(proxy) as before:
+        before.sendall(b"here")
+        assert before.recv(4) == b"here"
+        proxy.lead_to(*other.getsockname())
+        with pytest.raises(ConnectionResetError):
+            before.recv(1)
+        with connect(proxy) as after:
+            taken, _ = other.accept()
+            with taken:
+                taken.sendall(b"there")
+                assert after.recv(5) == b"there"

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from alpimonitor_watchdog.core.acts import Act, ActKind, Answer
 from alpimonitor_watchdog.core.decide import decide
+from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen
 from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import (
     Decision,
@@ -84,9 +85,12 @@ class Episode:
     served: str | None = None  # the deployment that the API says it serves
     leader: LeaderSeen | None = None
     acts: list[Act] = field(default_factory=list)  # said, and not heard yet
+    recorder: RecorderSeen | None = None  # None: it cannot be asked
+    events: list[Event] = field(default_factory=list)  # recorded, and not read yet
     decisions: list[Decision] = field(default_factory=list)
     told: list[Notify] = field(default_factory=list)
     heals_started: list[float] = field(default_factory=list)
+    transaction: int = 700  # the last one that recorded anything
     _plan: PlanSeen | None = None
     _heal: HealSeen | None = None
 
@@ -98,6 +102,33 @@ class Episode:
     def wipe(self, **rows: int | Unseen | None) -> None:
         self.rows.update(rows or {"station": 0, "sensor": 0})
 
+    def delete(self, *, reason: str | None = None, pid: int = 4242, **left: int) -> None:
+        """One recorded transaction takes rows of these tables, until so many are left."""
+        self.transaction += 1
+        for table, rows in left.items():
+            before = self.rows[table]
+            assert isinstance(before, int)
+            self.rows[table] = rows
+            self.events.append(
+                Event(
+                    id=self.transaction * 100 + len(self.events),
+                    at=self.at,
+                    operation=Operation.DELETE,
+                    table=table,
+                    rows=before - rows,
+                    remaining=rows,
+                    session_role="owner",
+                    role="owner",
+                    application_name="ops-shell",
+                    client_addr="10.0.0.7",
+                    pid=pid,
+                    backend_start=START,
+                    transaction=self.transaction,
+                    statement=f"DELETE FROM {table}",
+                    reason=reason,
+                )
+            )
+
     def restore(self) -> None:
         self.rows.update(HEALTHY_ROWS)
 
@@ -106,6 +137,9 @@ class Episode:
         if database.unseen is None:
             tables = (replace(_table(n, r), content=self.content.get(n)) for n, r in self.rows.items())
             database = replace(database, tables=tuple(tables))
+            if self.recorder is not None:
+                database = replace(database, recorder=replace(self.recorder, events=tuple(self.events)))
+                self.events.clear()
         return Observation(
             at=self.at,
             elapsed=elapsed,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from alpimonitor_watchdog.core.acts import Act, ActKind
 from alpimonitor_watchdog.core.decide import decide
+from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen, SessionSeen
 from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import Decision, MakePlan, Notify, Policy, RunAfter, StartHeal, State
 from alpimonitor_watchdog.core.passing import resumed
@@ -32,6 +33,7 @@ from alpimonitor_watchdog.core.words import HealOutcome, Phase, Tag, Unseen
 from tests.unit.episodes import EXPECTED, HEALTHY_ROWS, HERE, START, STATE
 
 Rows = int | Unseen | None
+PID = 4242
 GOOD_PLAN = PlanSeen(inserts=(("station", 7), ("sensor", 14)))
 
 
@@ -84,6 +86,9 @@ class Sandbox:
     leads: bool = True
     counts: int | None = None  # the episode that the other one tells, when it leads
     acts: tuple[Act, ...] = ()
+    recorded: tuple[Event, ...] = ()  # not read yet
+    transaction: int = 700
+    busy: bool = False  # the session of the last recorded statement is still at work
     heals: list[Began] = field(default_factory=list)
     heal_ended: float | None = None  # on the world's clock: the last of ours
     heal_ended_at: datetime | None = None
@@ -108,6 +113,14 @@ class Sandbox:
         until = self.at + timedelta(seconds=4) if kind is ActKind.PAUSE else None
         self.acts += (Act(f"{self.clock}-{len(self.acts)}", kind, "why", "anna", until),)
 
+    def delete(self, reason: str | None = None) -> None:
+        """A recorded transaction takes every row that is left."""
+        self.transaction += 1
+        for table, rows in self.rows.items():
+            if isinstance(rows, int) and rows and table in ("station", "sensor"):
+                self.recorded += (deleted(table, rows, self.transaction, self.at, reason),)
+                self.rows[table] = 0
+
     def heal_elsewhere(self) -> None:
         """The other sidecar heals, if this one does not lead: within the budget that both share."""
         within = [heal for heal in self.heals if self.clock - heal.clock < self.policy.heal_window]
@@ -123,8 +136,10 @@ class Sandbox:
         ended = self.heal_ended
         seen = self._observe(0.0 if self.fresh else elapsed)
         self.fresh, self.planned, self.ended, self.acts = False, None, None, ()
+        read, self.recorded = self.recorded, () if self.reachable else self.recorded
         before, decision = self.state, decide(self.state, seen, self.expected, self.policy)
         if crash == 0:
+            self.recorded = read  # a process begins to read where the last save was
             self._die()
             return Looked(seen, decision, saved=False, crashed=True)
         self.state = decision.state
@@ -148,6 +163,13 @@ class Sandbox:
             read_only=self.read_only,
             change_held_by=self.held_by,
             identity=self.identity,
+            recorder=RecorderSeen(
+                installed=True,
+                arming="a1",
+                events=self.recorded,
+                cursor=self.transaction,
+                sessions=(SessionSeen(PID, START, "active"),) if self.busy else (),
+            ),
         )
         return Observation(
             at=self.at,
@@ -228,12 +250,41 @@ class Sandbox:
         return self.state.phase is Phase.HEALTHY and self.state.circuit is None
 
 
+def deleted(table: str, rows: int, transaction: int, at: datetime, reason: str | None) -> Event:
+    return Event(
+        id=transaction * 10 + len(table),
+        at=at,
+        operation=Operation.DELETE,
+        table=table,
+        rows=rows,
+        remaining=0,
+        session_role="owner",
+        role="owner",
+        application_name="ops-shell",
+        client_addr=None,
+        pid=PID,
+        backend_start=START,
+        transaction=transaction,
+        statement=f"DELETE FROM {table}",
+        reason=reason,
+    )
+
+
 def pages(decision: Decision) -> list[Notify]:
     return [e for e in decision.effects if isinstance(e, Notify) and Tag.PAGE in e.tags]
 
 
 def _lasting(state: State) -> State:
-    return replace(state, lived=0.0, streaks=(), clear_probes=0, clear_lasted=0.0, ledger=())
+    return replace(
+        state,
+        lived=0.0,
+        streaks=(),
+        clear_probes=0,
+        clear_lasted=0.0,
+        ledger=(),
+        whole_lived=0.0,
+        cursor=None,
+    )
 
 
 def _table(name: str, rows: Rows) -> TableSeen:

@@ -180,6 +180,7 @@ CURES = (
     "writable",
     "the store has room",
     "this one leads",
+    "the session ends",
 )
 PROOFS = ("wiped", "restored", "ingestion runs", "ingestion sees", "the API is up", "an operator says accept")
 # A symptom that lasted out of sight while another incident ended: reached by tests of their own.
@@ -212,7 +213,7 @@ def test_a_long_walk_keeps_the_invariants_and_takes_every_way_there_is(pair: boo
     taken: Counter[tuple[Phase, Phase, Reason]] = Counter()
     refused: Counter[Reason] = Counter()
     heals = 0
-    for number in range(100):
+    for number in range(140):
         expected = replace(WATCHED, stations=None) if number % 5 == 0 else WATCHED
         world, witness = Sandbox(POLICY, expected, pair=pair), Witness()
         for _ in range(40):

@@ -13,7 +13,16 @@ import pytest
 from alpimonitor_rehearsal import report
 from alpimonitor_rehearsal.proof import unmet, verified
 from alpimonitor_rehearsal.scenarios import CONTEXT, DELETE, PARTIAL, REPEAT, Scenario
-from alpimonitor_rehearsal.sightings import ApiSeen, IncidentSeen, Receipt, Rows, Seen, SidecarSeen, counted
+from alpimonitor_rehearsal.sightings import (
+    ApiSeen,
+    IncidentSeen,
+    Receipt,
+    Rows,
+    Seen,
+    Session,
+    SidecarSeen,
+    counted,
+)
 from alpimonitor_rehearsal.story import Beat, Healthy, Round, Story, continued, news, wiped
 
 ZERO = 1000.0
@@ -24,6 +33,7 @@ NO_ROWS: Rows = dict.fromkeys(CONTEXT, ())
 SOME_ROWS: Rows = ROWS | {"threshold": ('{"id": 1}',), "withdrawal": ('{"id": 1}',)}
 SERVED = ApiSeen(ZERO, 200, stations=STATIONS)
 EMPTY = ApiSeen(ZERO, 503, "CONTEXT_EMPTY")
+PSQL = Session("alpimonitor_owner", "ops-shell", "127.0.0.1", 4242, "DELETE FROM alert")
 CALM = SidecarSeen(ZERO, up=True)
 OPENED = Receipt(
     "2026-04-21T12:10:01Z", ZERO + 1.5, "notify", "7 tables empty; heals in 9 s", "Nothing to do."
@@ -45,7 +55,7 @@ def seen(
 
 
 def incident(phase: str, *, restored: bool = False, resolved: bool = False) -> tuple[IncidentSeen, ...]:
-    return (IncidentSeen("inc-1", phase, restored, resolved),)
+    return (IncidentSeen("inc-1", phase, restored, resolved, "rows_deleted_in_place", PSQL),)
 
 
 def begun(scenario: Scenario = DELETE, left: Rows = NO_ROWS) -> Story:
@@ -89,6 +99,7 @@ def test_a_healed_wipe_is_told_once_and_in_order() -> None:
     assert [(round((beat.at or 0) - ZERO, 1), beat.text.split(":")[0]) for beat in beats] == [
         (0.1, "the API answers 503 CONTEXT_EMPTY"),
         (1.2, "noticed"),
+        (1.2, "named"),
         (1.5, "notified, as received"),
         (12.0, "restored"),
         (12.5, "verified"),
@@ -132,6 +143,35 @@ def test_it_is_not_restored_while(look: Seen, why: str) -> None:
     assert story.rounds[-1].restored is None, why
 
 
+@pytest.mark.parametrize(
+    ("verdict", "session"),
+    [
+        ("table_truncated", PSQL),
+        ("rows_deleted_in_place", None),
+        ("rows_deleted_in_place", replace(PSQL, role="alpimonitor_api")),
+        ("rows_deleted_in_place", replace(PSQL, application_name="another")),
+        ("rows_deleted_in_place", replace(PSQL, statement="TRUNCATE alert")),
+    ],
+    ids=["another verdict", "nobody", "another role", "another application", "another statement"],
+)
+def test_a_wrong_verdict_or_session_is_no_success(verdict: str, session: Session | None) -> None:
+    (right,) = incident("resolved", restored=True, resolved=True)
+    wrong = replace(right, verdict=verdict, session=session)
+    looks = [
+        replace(look, sidecar=replace(look.sidecar, incidents=(wrong,))) for look in HEALED if look.sidecar
+    ]
+    story, _ = told(begun(), looks)
+    (missing,) = unmet(story, looks[-1])
+    assert missing.expected.startswith(("the sidecar concludes", "the sidecar names"))
+
+
+def test_a_session_of_an_earlier_wipe_is_not_that_of_the_last() -> None:
+    story, _ = told(begun(REPEAT), HEALED)
+    again = wiped(story, Round(ZERO + 20, counted(NO_ROWS), by="owner"))
+    story, _ = told(again, [seen(21.0, sidecar=NOTICED)])
+    assert story.rounds[-1].session is None
+
+
 def test_the_sidecars_word_alone_proves_nothing() -> None:
     claims = replace(CALM, incidents=incident("resolved", restored=True, resolved=True))
     story, _ = told(begun(), [seen(5.0, sidecar=claims)])
@@ -168,14 +208,18 @@ def test_without_a_sidecar_everything_but_the_wipe_is_missing() -> None:
     missing = unmet(story, last)
     assert [each.expected.split(",")[0] for each in missing] == [
         "the sidecar's /metrics says context_empty is open",
+        "the sidecar concludes rows_deleted_in_place",
+        "the sidecar names the session: role alpimonitor_owner",
         "a notification reaches the pager",
         "every row and station comes back",
         "the sidecar proves that the context is restored",
         "the sidecar resolves the incident",
     ]
     assert missing[0].seen == "the sidecar does not answer"
-    assert missing[1].seen == "it received nothing"
-    assert "station 0/2" in missing[2].seen
+    assert missing[1].seen == "nothing is concluded"
+    assert missing[2].seen == "no session is named"
+    assert missing[3].seen == "it received nothing"
+    assert "station 0/2" in missing[4].seen
     assert not verified(story, last)
 
 
@@ -271,7 +315,8 @@ def test_a_pipe_gets_plain_lines_however_long_they_are() -> None:
 
 KEYS = [
     *("scenario", "detected_seconds", "notified_seconds", "restored_seconds", "resolved_seconds", "verified"),
-    *("stations_before", "stations_after", "incident", "notifications", "timeline"),
+    *("stations_before", "stations_after", "incident", "verdict", "attribution"),
+    *("notifications", "timeline"),
 ]
 
 
@@ -282,7 +327,7 @@ def test_the_object_of_a_healed_wipe_holds_every_figure() -> None:
     ]
     document = report.document(DELETE, story, HEALED[-1], own, BEGAN)
     assert list(document) == KEYS
-    assert {key: document[key] for key in KEYS[1:9]} == {
+    assert {key: document[key] for key in KEYS[1:11]} == {
         "detected_seconds": 1.2,
         "notified_seconds": 1.5,
         "restored_seconds": 12.0,
@@ -291,6 +336,14 @@ def test_the_object_of_a_healed_wipe_holds_every_figure() -> None:
         "stations_before": 2,
         "stations_after": 2,
         "incident": "inc-1",
+        "verdict": "rows_deleted_in_place",
+        "attribution": {
+            "role": "alpimonitor_owner",
+            "application_name": "ops-shell",
+            "client_addr": "127.0.0.1",
+            "pid": 4242,
+            "statement": "DELETE FROM alert",
+        },
     }
     assert [(item["event"], item["source"]) for item in document["timeline"]] == [
         ("psql_exited", "operator"),

@@ -24,13 +24,14 @@ from alpimonitor_rehearsal.sightings import (
 )
 from alpimonitor_rehearsal.story import Healthy, Round, Story, continued, news, wiped
 from alpimonitor_rehearsal.takeover import Takeover, keys, leader
-from tests.unit.test_demo_story import BEGAN, EMPTY, NO_ROWS, ROWS, SERVED, STATIONS, ZERO
+from tests.unit.test_demo_story import BEGAN, EMPTY, NO_ROWS, PSQL, ROWS, SERVED, STATIONS, ZERO
 
 LEADS = SidecarSeen(ZERO, up=True, leads=True, whole=True)
 FOLLOWS = SidecarSeen(ZERO, up=True, follows=True, whole=True)
+CONCLUDED = ("rows_deleted_in_place", PSQL)
 OPEN = frozenset({"context_empty"})
-INCIDENT = (IncidentSeen("inc-1", "open", restored=False, resolved=False),)
-RESOLVED = (IncidentSeen("inc-1", "resolved", restored=True, resolved=True),)
+INCIDENT = (IncidentSeen("inc-1", "open", False, False, *CONCLUDED),)
+RESOLVED = (IncidentSeen("inc-1", "resolved", True, True, *CONCLUDED),)
 HEALED = (HealRecorded(SECOND, "succeeded"),)
 
 

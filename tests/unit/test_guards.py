@@ -11,7 +11,7 @@ import pytest
 
 from alpimonitor_watchdog.core import guards
 from alpimonitor_watchdog.core.brakes import Hold, Pause, Window
-from alpimonitor_watchdog.core.fingerprint import Identity
+from alpimonitor_watchdog.core.fingerprint import Fingerprint, Identity
 from alpimonitor_watchdog.core.good import LastGood, TableGood
 from alpimonitor_watchdog.core.guards import GUARDS, Case, obstacle, refusal
 from alpimonitor_watchdog.core.model import Policy, State, Streak
@@ -27,6 +27,7 @@ from alpimonitor_watchdog.core.seen import (
     TableExpected,
     TableSeen,
 )
+from alpimonitor_watchdog.core.verdict import Circumstance, Confidence, Verdict, What
 from alpimonitor_watchdog.core.words import CONTEXT_LOSS, WAITS, Mode, Reason, Symptom, Unseen
 
 NOW = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
@@ -407,6 +408,50 @@ def test_what_was_accepted_as_gone_is_not_put_back(looked_at: Case, reason: Reas
     assert guards.unintended(looked_at) is reason
 
 
+def print_at(seconds: float) -> Fingerprint:
+    return Fingerprint(NOW + timedelta(seconds=seconds), HERE)
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after", "reason"),
+    [
+        pytest.param(What.ROWS_DELETED_IN_PLACE, 0, None, None, id="deleted: a recorded statement is enough"),
+        pytest.param(What.TABLE_TRUNCATED, 0, 1, None, id="truncated"),
+        pytest.param(What.NEVER_SEEDED, None, 1, None, id="never seeded"),
+        pytest.param(What.UNKNOWN, None, None, None, id="nothing was ever known to compare with"),
+        pytest.param(What.UNKNOWN, 0, 1, None, id="nothing speaks for anything"),
+        pytest.param(What.UNKNOWN, 0, None, Reason.VERDICT_PENDING, id="nobody has looked yet"),
+        pytest.param(What.UNKNOWN, 0, 0, Reason.VERDICT_PENDING, id="nobody has looked since"),
+        *(
+            pytest.param(what, 0, 1, Reason.VERDICT_FORBIDS, id=what)
+            for what in What
+            if what
+            not in (
+                What.ROWS_DELETED_IN_PLACE,
+                What.TABLE_TRUNCATED,
+                What.NEVER_SEEDED,
+                What.UNKNOWN,
+            )
+        ),
+    ],
+)
+def test_only_what_putting_rows_back_can_mend_is_healed(
+    what: What, before: float | None, after: float | None, reason: Reason | None
+) -> None:
+    known = None if before is None else print_at(before)
+    good = LastGood(NOW, HERE, WHOLE, fingerprint=known)
+    looked_at = having(good=good, fingerprint=None if after is None else print_at(after))
+    judged = replace(looked_at, verdict=Verdict(what, Confidence.LIKELY))
+    assert guards.verdict_allows(judged) is reason
+
+
+def test_a_loss_for_which_a_reason_was_stated_is_not_healed() -> None:
+    meant = Verdict(
+        What.ROWS_DELETED_IN_PLACE, Confidence.CERTAIN, circumstances=(Circumstance.INTENDED,), reason="prune"
+    )
+    assert guards.unintended(replace(case(), verdict=meant)) is Reason.LOSS_INTENDED
+
+
 def test_nobody_else_may_be_changing_the_database() -> None:
     assert guards.alone(case()) is None
     assert guards.alone(case(change_held_by=4711)) is Reason.CHANGE_IN_PROGRESS
@@ -460,13 +505,15 @@ def breaks(**changes: Any) -> Callable[[Case], Case]:
         seen = {name: value for name, value in changes.items() if name in Observation.__dataclass_fields__}
         database = {name: value for name, value in changes.items() if name in DATABASE.__dataclass_fields__}
         policy = {name: value for name, value in changes.items() if name in Policy.__dataclass_fields__}
-        assert len({*state, *seen, *database, *policy}) == len(changes)
+        judged = {name: value for name, value in changes.items() if name == "verdict"}
+        assert len({*state, *seen, *database, *policy, *judged}) == len(changes)
         looked = replace(looked_at.seen, database=replace(looked_at.seen.database, **database), **seen)
         return replace(
             looked_at,
             state=replace(looked_at.state, **state),
             seen=looked,
             policy=replace(looked_at.policy, **policy),
+            **judged,
         )
 
     return broken
@@ -486,6 +533,7 @@ BREAKS: list[tuple[Reason, Callable[[Case], Case]]] = [
     (Reason.NOT_QUIET, breaks(losses_lived=100.0)),
     (Reason.PLAN_EMPTY, breaks(plan=PlanSeen())),
     (Reason.LOSS_ACCEPTED, breaks(good=LastGood(NOW, HERE, (TableGood("station", 0, accepted=True),)))),
+    (Reason.VERDICT_FORBIDS, breaks(verdict=Verdict(What.TABLE_DROPPED, Confidence.CERTAIN))),
     (Reason.DRY_RUN, breaks(mode=Mode.DRY_RUN)),
 ]
 

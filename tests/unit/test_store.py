@@ -143,7 +143,8 @@ def test_an_incident_is_told_from_suspicion_to_end(store: Store) -> None:
         ("2026-04-21T12:10:01.000Z", "after_heal", "heal", "ingestion ran once"),
         ("2026-04-21T12:10:10.000Z", "resolved", "decision", "ingestion_complete"),
     ]
-    assert {name: found[name] for name in found.keys() - {"timeline", "notifications", "heals"}} == {
+    apart = {"timeline", "notifications", "heals", "evidence"}
+    assert {name: found[name] for name in found.keys() - apart} == {
         "id": INCIDENT.id,
         "opened_at": "2026-04-21T12:10:00.000Z",
         "restored_at": "2026-04-21T12:10:09.000Z",
@@ -158,7 +159,9 @@ def test_an_incident_is_told_from_suspicion_to_end(store: Store) -> None:
         "key": "",
         "acknowledged_at": None,
         "acknowledged_by": None,
+        "verdict": None,
     }
+    assert found["evidence"] == {"count": 0, "head": None}
     assert [(row["channel"], row["kind"], row["status"]) for row in found["notifications"]] == [
         ("ops", "opened", "queued"),
         ("pager", "opened", "queued"),

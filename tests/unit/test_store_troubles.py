@@ -351,6 +351,7 @@ def test_a_released_script_is_never_edited() -> None:
     assert found == {
         "v1.sql": "7e598d40abc7e65a1dba27494c19127fc9be7cc9a4ccd828260fdb07378628c4",
         "v2.sql": "f9b2c0f6fac5c6a5bd2259223a1d05ae1b36333dc54a4680d125467c7bd3b2c4",
+        "v3.sql": "1f4757b48c60282f8a9be73cf73cb59cec093ae9fd9046be36541b1abdd693c2",
     }
 
 

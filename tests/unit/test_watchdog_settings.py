@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,38 @@ def test_every_key_arrives_where_it_is_used(config: Path) -> None:
         "json://pager:8080/",
         {Tag.NOTIFY, Tag.PAGE},
     )
+
+
+def test_evidence_queries_arrive_by_their_names(config: Path) -> None:
+    declared = """
+[evidence.queries]
+reload = "SELECT at, who FROM reload WHERE note <> ';' -- ; newest first\\nORDER BY at DESC"
+audit = 'TABLE "odd;name"'
+"""
+    settings = read(config, TABLE + declared)
+    assert dict(settings.evidence) == {
+        "reload": "SELECT at, who FROM reload WHERE note <> ';' -- ; newest first\nORDER BY at DESC",
+        "audit": 'TABLE "odd;name"',
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("reload", "DELETE FROM reload"),
+        ("reload", "SELECT 1; DELETE FROM reload"),
+        ("reload", "SELECT 1;"),
+        ("reload", "VALUES (1)"),
+        ("reload", "SELECT '' ; -- '"),
+        ("reload", "SELECT $a$;$a$ ; SELECT $$;$$"),
+        ("reload", ""),
+        ("Two words", "SELECT 1"),
+    ],
+)
+def test_an_evidence_query_is_one_statement_that_selects(config: Path, name: str, query: str) -> None:
+    declared = f'[evidence]\nqueries = {{ "{name}" = {json.dumps(query)} }}\n'
+    with pytest.raises(SettingsError, match=r"\[evidence\.queries\]"):
+        read(config, TABLE + declared)
 
 
 def test_nothing_secret_shows_in_the_settings_themselves(config: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from alpimonitor_watchdog.core.acts import ActKind
+from alpimonitor_watchdog.core.evidence import Event
 from alpimonitor_watchdog.core.fingerprint import Identity
 from alpimonitor_watchdog.core.model import TRANSITIONS, Notify
 from alpimonitor_watchdog.core.seen import PlanSeen, TableSeen
@@ -50,6 +51,8 @@ class Witness:
     saw_loss: bool = False  # the look before did
     lost: dict[str, Rows] = field(default_factory=dict)  # of tables whose loss was never accepted
     lost_changed: float = 0.0  # on the world's clock
+    taken: dict[str, Event] = field(default_factory=dict)  # the last statement read that took of a table
+    taken_at: float = -1e9  # on the world's clock: when the last of them was read
     clear: tuple[int, float] = (0, 0.0)  # looks in a row without anything wrong, and their seconds
     ever_accepted: frozenset[tuple[str, Rows]] = frozenset()
 
@@ -77,6 +80,12 @@ class Witness:
     def _see(self, world: Sandbox, looked: Looked) -> None:
         """Notes what this look shows of losses."""
         rows = dict(_rows(looked))
+        recorder = looked.seen.database.recorder
+        if rows and recorder is not None:
+            # What is there again was put back: a statement of before then does not explain its loss.
+            self.taken = {name: event for name, event in self.taken.items() if _below(name, rows[name])}
+            self.taken |= {event.table: event for event in recorder.events}
+            self.taken_at = world.clock if recorder.events else self.taken_at
         self._forget_acceptance(rows)
         lost = {name: left for name, left in rows.items() if self._is_lost(name, left)}
         hidden = not rows or any(isinstance(left, Unseen) for left in rows.values())
@@ -243,10 +252,13 @@ class Witness:
         assert _served(looked, database.identity)
         self._judge_plan()
         assert self.saw_loss
+        self._judge_intention()
         asked = known.asked_lived is not None and (
             looked.decision.state.lived - known.asked_lived <= policy.proof_within
         )
-        assert self.probes >= policy.confirm_probes
+        assert self.probes >= (1 if self.taken else policy.confirm_probes)
+        assert asked or began.clock - self.taken_at >= policy.quiet_for
+        assert asked or not (self.taken and database.recorder and database.recorder.sessions)
         assert asked or self.lasted >= policy.confirm_for
         assert asked or began.clock - self.lost_changed >= policy.quiet_for
         before = [heal for heal in world.heals if heal is not began]
@@ -258,6 +270,11 @@ class Witness:
             gaps.append(began.clock - looked.heal_ended)
         assert asked or min(gaps, default=policy.backoff_first) >= policy.backoff_first
         self.known = replace(self.known, asked_lived=None)
+
+    def _judge_intention(self) -> None:
+        """Of what is lost something was taken without a reason, or by nobody who was recorded."""
+        meant = [name for name in self.lost if name in self.taken and self.taken[name].reason is not None]
+        assert not meant or len(meant) < len(self.lost)
 
     def _judge_plan(self) -> None:
         plan = self.known.plan

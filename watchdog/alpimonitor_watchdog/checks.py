@@ -19,6 +19,8 @@ from .notify import Channel, ChannelError
 from .probe.catalog import Guarded
 from .probe.outside import OutsideProbe
 from .probe.rights import Right, Standing, check_rights
+from .recorder.readiness import Readiness
+from .recorder.readiness_look import measure
 from .service import application_name, declared_command, environment_of_programs
 from .settings import Settings
 
@@ -34,14 +36,15 @@ def check_all(settings: Settings, environ: Mapping[str, str], say: Say | None = 
         for warning in settings.warnings
     ]
     say("the database")
+    url, name = settings.database_url.get_secret_value(), application_name("check")
     results += check_rights(
-        settings.database_url.get_secret_value(),
+        url,
         [Guarded(table.name, table.columns) for table in settings.tables],
         revision_query=settings.revision.query if settings.revision else None,
-        application_name=application_name(),
+        application_name=name,
     )
     if settings.healing.mode is Mode.ON:
-        results += check_ledger(settings.database_url.get_secret_value(), application_name=application_name())
+        results += check_ledger(url, application_name=name)
     say("the API")
     results += _outside(settings)
     say("the healer's plan")
@@ -52,13 +55,18 @@ def check_all(settings: Settings, environ: Mapping[str, str], say: Say | None = 
     return tuple(results)
 
 
+def readiness(settings: Settings) -> Readiness:
+    """What could be said of who did it, if rows were lost now. Never raises."""
+    return measure(settings, application_name=application_name("check"))
+
+
 def unreachable(results: tuple[Right, ...]) -> bool:
     """Whether the guarded database could not be reached."""
     return any(right.subject == "connection" and right.standing is Standing.GAP for right in results)
 
 
 def _outside(settings: Settings) -> Iterator[Right]:
-    probe = OutsideProbe.of(settings, application_name())
+    probe = OutsideProbe.of(settings, application_name("check"))
     if probe is None:
         yield Right(
             "API",

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import actions_cli, logs
+from .diagnose_cli import diagnose
 from .init_cli import init
 from .ledger_cli import ledger
 from .notify import Channel, ChannelError, drill, send_now
@@ -25,10 +26,12 @@ from .settings import Settings, SettingsError, load
 from .store import StoreError
 
 if TYPE_CHECKING:
+    from .probe.rights import Right
     from .service import Service
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 app.add_typer(actions_cli.app)
+app.command()(diagnose)
 app.command()(init)
 app.command()(ledger)
 
@@ -120,6 +123,7 @@ def run_until_signalled(service: Service) -> None:
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check settings, connections, rights, programs, plans and channels; say what each gap costs.
 
+    Then what could be said of who did it, if rows were lost now: these gaps stand in the way of no heal.
     Changes nothing and sends nothing (for that: test-notification). Exit codes: 0 all holds; 1 there are
     gaps; 2 usage, or the settings cannot be used; 5 database unreachable; 130 interrupted.
 
@@ -129,26 +133,39 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
       alpimonitor watchdog check --json
     """
     settings = _settings(config)
-    from .checks import check_all, unreachable
+    from .checks import check_all, readiness, unreachable
     from .probe.rights import Standing
+    from .recorder.readiness import Readiness
 
     results = check_all(settings, os.environ, say=_progress())
     gaps = [result for result in results if result.standing is Standing.GAP]
+    attribution = Readiness(unseen="") if unreachable(results) else readiness(settings)
     if as_json:
-        typer.echo(
-            json.dumps({"holds": not gaps, "checks": [asdict(result) for result in results]}, indent=2)
-        )
+        document = {
+            "holds": not gaps,
+            "checks": [asdict(result) for result in results],
+            "readiness": {"ratio": attribution.ratio, **asdict(attribution)},
+        }
+        typer.echo(json.dumps(document, indent=2))
     else:
-        for result in results:
-            typer.echo(f"{result.standing.value:8} {result.subject}: {result.said}")
-            for name, words in (("costs", result.costs), ("remedy", result.remedy)):
-                if words:
-                    typer.echo(f"{'':9}{name}: {words}")
+        _say_rights(results)
+        if attribution.items or attribution.unseen:
+            typer.echo(f"\nWho did it, if rows were lost now: {attribution}.")
+            _say_rights(attribution.items)
+            typer.echo("")
         typer.echo(f"{len(gaps)} of {len(results)} do not hold." if gaps else "What a heal rests on holds.")
     if unreachable(results):
         raise typer.Exit(Exit.UNREACHABLE)
     if gaps:
         raise typer.Exit(Exit.DOES_NOT_HOLD)
+
+
+def _say_rights(rights: Sequence[Right]) -> None:
+    for right in rights:
+        typer.echo(f"{right.standing.value:8} {right.subject}: {right.said}")
+        for name, words in (("costs", right.costs), ("remedy", right.remedy)):
+            if words:
+                typer.echo(f"{'':9}{name}: {words}")
 
 
 @app.command("test-notification")

@@ -78,7 +78,9 @@ def init(
             _database_url(url).get_secret_value(),
             selection,
             count_limit=PolicySection().count_limit,
-            application_name=link.application_name(version("alpimonitor"), socket.gethostname(), os.getpid()),
+            application_name=link.application_name(
+                version("alpimonitor"), socket.gethostname(), os.getpid(), "init"
+            ),
             monotonic=time.monotonic,
         )
     except link.Unseeable as error:

@@ -51,7 +51,7 @@ def ledger(
         url = database_url(_OWNER, os.environ).get_secret_value()
     except SettingsError as error:
         _fail(str(error), _SETTINGS)
-    name = link.application_name(version("alpimonitor"), socket.gethostname(), os.getpid())
+    name = link.application_name(version("alpimonitor"), socket.gethostname(), os.getpid(), "ledger")
     owner = link.Link(url, timeout=_STATEMENT_SECONDS, application_name=name)
     try:
         connection = owner.open()

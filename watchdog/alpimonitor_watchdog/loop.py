@@ -24,17 +24,21 @@ from .core.passing import resumed
 from .core.seen import DatabaseSeen, Expectation, HealSeen, LeaderSeen, Observation, OutsideSeen
 from .core.words import CONTEXT_LOSS, HealOutcome, Mode
 from .heal.worker import Finished, HealWorker
+from .keeper import Keeper
 from .metrics import Metrics
 from .store import Outgoing, Store, StoreError
 from .web.view import View
 
 log = logging.getLogger(__name__)
 _SECOND_LOOK = 0.05  # seconds: two successive looks have to agree, and need not be an interval apart
+_PRUNE_EVERY = 60.0
 _SAVE_EVERY = 60.0  # seconds between saves of an uneventful state
 
 
 class LooksAtDatabase(Protocol):
-    """The database probe. Never raises."""
+    """The database probe. Never raises. `closely`: something is lost, so evidence is worth its time."""
+
+    closely: bool
 
     def look(self) -> DatabaseSeen: ...
 
@@ -108,10 +112,11 @@ class Loop:
         self._publish = publish
         self._wake_notifier = wake_notifier
         self._ticked: float | None = None
-        self._saved_lived = 0.0
+        self._saved_lived = self._pruned_lived = 0.0
         self._store_error = ""
         self._ended = Finished()  # of which no decision has taken note yet
         self.state = self._resume()
+        self._keeper = Keeper(store, self.state)
         # What follows a heal was begun by a process that ended since: it may be run twice, and not never.
         self._after_again = self.state.after_due and task.policy.mode is Mode.ON
 
@@ -131,8 +136,11 @@ class Loop:
         seen, finished = self._observe()
         # Before the state that takes note of it: killed in between, the end of a heal is still known.
         self._record_heal(finished, seen.at)
+        self._keeper.copy(seen, self.state)
         before = self.state
         decision = decide(before, seen, self._task.expectation, self._task.policy)
+        self._database.closely = decision.state.incident is not None or decision.findings.context_lost
+        self._keeper.conclude(decision, seen.at)
         saved = self._save(before, decision, seen)
         # Not before: what a tick decided that failed, the next one decides, with all that had ended.
         self.state, self._ended = decision.state, Finished()
@@ -141,6 +149,7 @@ class Loop:
         self._perform(decision, saved=saved)
         self._record(decision, seen, finished)
         self._report(decision, seen)
+        self._prune(seen.at)
         self._operators.answer([self._told(answer) for answer in decision.answers])
         return decision
 
@@ -194,7 +203,12 @@ class Loop:
         for effect in decision.effects:
             if isinstance(effect, Notify) and decision.incident is not None:
                 message = compose(
-                    effect, decision, self._task.about, self._task.policy, self._task.expectation
+                    effect,
+                    decision,
+                    self._task.about,
+                    self._task.policy,
+                    self._task.expectation,
+                    self._keeper.chain,
                 )
                 key = f"{decision.incident.key}-{effect.kind}-{effect.number}"
                 outgoing.append(Outgoing(decision.incident.id, effect.kind, effect.tags, message, key=key))
@@ -252,10 +266,18 @@ class Loop:
     def _record(self, decision: Decision, seen: Observation, finished: Finished) -> None:
         incident = decision.incident.id if decision.incident else None
         try:
+            self._keeper.tell(seen, incident, self._task.expectation)
             for sentence in finished.after:
                 self._store.note(incident, seen.at, "after_heal", "heal", sentence)
         except StoreError as error:
             log.error("An event could not be recorded: %s", error, extra={"action": "record_failed"})
+
+    def _prune(self, at: datetime) -> None:
+        """Let the store forget what is old, once a minute; it takes a moment only when there is something."""
+        if self.state.lived - self._pruned_lived < _PRUNE_EVERY:
+            return
+        self._pruned_lived = self.state.lived
+        self._store.prune(at)
 
     def _report(self, decision: Decision, seen: Observation) -> None:
         for change in decision.transitions:
@@ -307,8 +329,20 @@ def seconds_to_next(decision: Decision, interval: float) -> float:
 
 
 def _lasting(state: State) -> State:
-    """The state without what every tick counts up."""
-    return replace(state, lived=0.0, streaks=(), clear_probes=0, clear_lasted=0.0, ledger=())
+    """The state without what every tick counts up, and what is saved once a minute."""
+    good = replace(state.good, fingerprint=None) if state.good else None
+    return replace(
+        state,
+        lived=0.0,
+        streaks=(),
+        clear_probes=0,
+        clear_lasted=0.0,
+        ledger=(),
+        whole_lived=0.0,
+        cursor=None,
+        fingerprint=None,
+        good=good,
+    )
 
 
 def run(

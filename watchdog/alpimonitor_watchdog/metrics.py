@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from .core.evidence import Operation
 from .core.model import Decision
 from .core.remedies import REFUSALS
 from .core.seen import Expectation, Observation
@@ -45,7 +46,15 @@ class _Tick:
 class Metrics:
     """Fed by the loop after each tick and by the notifier after each attempt; read by the web surface."""
 
-    def __init__(self, *, channels: Iterable[str], healers: Iterable[str], version: str) -> None:
+    def __init__(
+        self,
+        *,
+        channels: Iterable[str],
+        healers: Iterable[str],
+        version: str,
+        context: Iterable[str] = (),
+    ) -> None:
+        """`context`: the context tables, whose counters exist from the start."""
         self._registry = CollectorRegistry()
         self._view = _LastTick()
         self._registry.register(self._view)
@@ -89,6 +98,15 @@ class Metrics:
             "reason",
             [reason.value for reason in REFUSALS],
         )
+        self._destructive = Counter(
+            "watchdog_destructive_statements_total",
+            "Statements that the flight recorder wrote down; of tables that are not declared: other.",
+            ["operation", "table"],
+            registry=self._registry,
+        )
+        for table in context:
+            for operation in (Operation.DELETE, Operation.TRUNCATE, Operation.UPDATE, Operation.DROP):
+                self._destructive.labels(operation.value, table)
         names = tuple(channels)
         self._sent = self._counters(
             "watchdog_notifications_total", "Notifications delivered.", "channel", names
@@ -128,7 +146,18 @@ class Metrics:
                     self._heal_failures.labels(healer).inc()
         if decision.refusal is not None and decision.refusal_is_new:
             self._refusals.labels(decision.refusal.value).inc()
+        self._count_statements(seen, expected)
         self._time_the_loss(decision)
+
+    def _count_statements(self, seen: Observation, expected: Expectation) -> None:
+        declared = {table.name for table in expected.tables}
+        for event in seen.database.recorder.events if seen.database.recorder else ():
+            table = event.table if event.table in declared else "other"
+            self._destructive.labels(event.operation.value, table).inc()
+
+    def readiness(self, ratio: float | None) -> None:
+        """The share of what would have to hold to name a session; None: it could not be looked at."""
+        self._view.readiness = ratio
 
     def delivered(self, channel: str) -> None:
         self._sent.labels(channel).inc()
@@ -179,6 +208,7 @@ class _LastTick(Collector):
     def __init__(self) -> None:
         self.tick: _Tick | None = None
         self.queue_length: int | None = None
+        self.readiness: float | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         tick = self.tick
@@ -187,6 +217,17 @@ class _LastTick(Collector):
         length = self.queue_length
         yield _gauge(
             "watchdog_notification_queue_length", "Notifications neither delivered nor given up.", length
+        )
+        yield _gauge(
+            "watchdog_attribution_readiness_ratio",
+            "The share of what has to hold so that the session behind a loss could be named now.",
+            self.readiness,
+        )
+        recorder = tick.seen.database.recorder if tick else None
+        yield _gauge(
+            "watchdog_recorder_armed",
+            "Whether every destructive statement on the guarded tables is recorded.",
+            None if recorder is None else recorder.armed,
         )
         incident = tick.decision.state.incident if tick else None
         open_incidents = _family(

@@ -52,6 +52,10 @@ EXAMPLES = {
         confirm_for = "30s"
         heal_budget = 1
     """,
+    "[evidence]": """
+        [evidence]
+        queries = { reloads = "SELECT at, who, rows FROM reload ORDER BY at DESC LIMIT 20" }
+    """,
     "[healing]": """
         [healing]
         mode = "on"

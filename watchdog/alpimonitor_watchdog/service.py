@@ -26,6 +26,9 @@ from .notify import Channel, Notifier
 from .probe import link
 from .probe.observe import DatabaseProbe
 from .probe.outside import OutsideProbe
+from .recorder.listener import Listener
+from .recorder.readiness_look import measure
+from .recorder.readiness_watch import ReadinessWatch
 from .settings import Settings
 from .store import Store
 from .web.access_token import Token, TokenError, kept_token
@@ -44,9 +47,9 @@ _WORKER_STOPS_WITHIN = 0.2  # seconds; its child is killed first
 _NOTIFIER_STOPS_WITHIN = 0.2  # seconds; what it could not deliver waits in the outbox
 
 
-def application_name() -> str:
-    """What PostgreSQL shows of the sidecar's session."""
-    return link.application_name(VERSION, socket.gethostname(), os.getpid())
+def application_name(part: str = "") -> str:
+    """What PostgreSQL shows of the sidecar's session; `part`: of one beside that which looks."""
+    return link.application_name(VERSION, socket.gethostname(), os.getpid(), part)
 
 
 class Service:
@@ -66,6 +69,7 @@ class Service:
             channels=[channel.name for channel in channels],
             healers=[policy.healer] if policy.healer else [],
             version=VERSION,
+            context=[table.name for table in settings.tables if table.kind == "context"],
         )
         self._notifier = Notifier(
             channels, self._store.outbox, clock=CLOCK.utc, monotonic=CLOCK.monotonic, meter=self._metrics
@@ -93,7 +97,20 @@ class Service:
             if command
             else None
         )
-        self._database = DatabaseProbe.of(settings, application_name())
+        self._database = DatabaseProbe.of(settings, application_name(), self._store.load().cursor)
+        self._listener = Listener(
+            settings.database_url.get_secret_value(),
+            self._wake.set,
+            application_name=application_name("listener"),
+        )
+        self._readiness = ReadinessWatch(
+            lambda: measure(
+                settings,
+                application_name=application_name("readiness"),
+                listening=self._listener.is_listening,
+            ),
+            lambda readiness: self._metrics.readiness(readiness.ratio),
+        )
         self._outside = OutsideProbe.of(settings, application_name(), CLOCK.utc)
         self._desk = Desk(self._wake.set)
         token, closed_because = _token(settings.state_dir)
@@ -156,6 +173,10 @@ class Service:
             if self._outside:
                 self._outside.start()
                 closing.callback(self._outside.stop)
+            self._listener.start()
+            closing.callback(self._listener.stop)
+            self._readiness.start()
+            closing.callback(self._readiness.stop)
             self._notifier.start()
             closing.callback(self._notifier.stop, _NOTIFIER_STOPS_WITHIN)
             if self._worker:

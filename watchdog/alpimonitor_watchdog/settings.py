@@ -60,6 +60,7 @@ class Settings:
     application_role: str | None
     lock_prefix: str
     tables: tuple[Table, ...]
+    evidence: tuple[tuple[str, str], ...]  # name and statement of each query
     revision: Revision | None
     ingestion: Ingestion | None
     health: tuple[Health, ...]
@@ -143,6 +144,7 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
         application_role=declared.database.application_role,
         lock_prefix=declared.database.lock_prefix,
         tables=declared.table,
+        evidence=tuple(declared.evidence.queries.items()),
         revision=declared.revision,
         ingestion=declared.ingestion,
         health=declared.health,
@@ -161,6 +163,14 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
         secret_names=_secret_names(declared),
         warnings=(*without_channel, *_without_effect(declared)),
     )
+
+
+def declared_tables(environ: Mapping[str, str]) -> tuple[Table, ...]:
+    """The tables of the declaration that `load` would read, for whoever needs nothing else of it.
+
+    Raises SettingsError.
+    """
+    return _declaration(Path(text("WATCHDOG_CONFIG", environ) or SHIPPED_PROFILE), environ).table
 
 
 def _declaration(path: Path, environ: Mapping[str, str]) -> Declaration:

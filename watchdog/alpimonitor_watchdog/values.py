@@ -14,6 +14,12 @@ from .durations import seconds
 from .probe import json_path
 
 _STATEMENT = re.compile(r"\s*(select|with|table|values|show)\b", re.IGNORECASE)
+_SELECT = re.compile(r"\s*(select|with|table)\b", re.IGNORECASE)
+# What may have a semicolon in it that ends nothing: literals, quoted names, comments, dollar quotes.
+_QUOTED = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(\$(?:[a-z_]\w*)?\$).*?\1""",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,17 @@ def _check_statement(value: str) -> None:
         )
 
 
+def _check_select(value: str) -> None:
+    bare = _QUOTED.sub(" ", value)
+    if _SELECT.match(bare) is None or ";" in bare:
+        raise ValueError("not one statement, without a semicolon, that begins with SELECT, WITH or TABLE")
+
+
+def _check_query_name(value: str) -> None:
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,40}", value) is None:
+        raise ValueError("not a name for a query; write lower-case letters, digits and _")
+
+
 def _check_variable(value: str) -> None:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) is None:
         raise ValueError(
@@ -71,6 +88,8 @@ Moment = Annotated[AwareDatetime, Written("date and time with its offset")]
 Address = Annotated[Text, checked(_check_address), Written("http or https address")]
 Path = Annotated[Text, checked(json_path.parse), Written("JSON path, such as `a.b[0].c`")]
 Statement = Annotated[Text, checked(_check_statement), Written("SQL that only reads")]
+Select = Annotated[Text, checked(_check_select), Written("a SELECT")]
+QueryName = Annotated[Text, checked(_check_query_name), Written("lower-case letters, digits and _")]
 Variable = Annotated[Text, checked(_check_variable), Written("name of an environment variable")]
 ChannelName = Annotated[Text, checked(_check_channel_name), Written("lower-case letters, digits, - and _")]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1), Written("program and its arguments, as a list")]

@@ -36,7 +36,9 @@ VARIABLES = {
         "`postgresql://role:password@host:5432/name`. `[database] url_env` may name another variable",
     ),
     "OWNER_DATABASE_URL": Read(
-        None, "the guarded database, by the role that owns its tables; for `watchdog ledger --apply` only"
+        None,
+        "the guarded database, by the role that owns its tables; "
+        "for `recorder` and `watchdog ledger --apply`",
     ),
     "WATCHDOG_HEAL_DATABASE_URL": Read(
         None, "kept from the programs that a heal runs; otherwise without effect until snapshots are restored"

@@ -20,9 +20,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from alpimonitor_api.application_name import application_name
 from alpimonitor_api.tables import DataSource, IngestionStatus, ingestion_run, measurement, sensor, station
 
-APPLICATION_NAME = "alpimonitor-ingest"
 TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('alpimonitor:ingestion', 0))")
 LIMITS = text(
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true),"
@@ -162,7 +162,7 @@ class Store:
             return psycopg.connect(
                 url,
                 connect_timeout=connect_timeout_seconds,
-                application_name=APPLICATION_NAME,
+                application_name=application_name("ingest"),
                 client_encoding="utf8",  # in a database of encoding SQL_ASCII text would come as bytes
                 prepare_threshold=None,  # each statement runs once a pass, and a pooler may not bear it
             )

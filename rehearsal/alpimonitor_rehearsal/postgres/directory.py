@@ -56,6 +56,10 @@ class DataDirectory:
     def postmaster_file(self) -> Path:
         return self.cluster / "postmaster.pid"
 
+    @property
+    def standby_file(self) -> Path:
+        return self.cluster / "standby.signal"
+
 
 @contextlib.contextmanager
 def held_directory(root: Path, account: Account | None) -> Iterator[DataDirectory]:
@@ -99,6 +103,25 @@ def throw_away_directory(temporary: Path, account: Account | None) -> Iterator[D
                 shutil.rmtree(root, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def copy_data(source: DataDirectory, target: DataDirectory) -> None:
+    """Cluster and password of `source`, whose server is stopped, with their owner. Raises PostgresError."""
+    copy_cluster(source, target)
+    _copy(source.password_file, target.password_file)
+
+
+def copy_cluster(source: DataDirectory, target: DataDirectory) -> None:
+    """The cluster of `source`, whose server is stopped, in place of `target`'s. Raises PostgresError."""
+    shutil.rmtree(target.cluster, ignore_errors=True)
+    _copy(source.cluster, target.cluster)
+
+
+def _copy(source: Path, target: Path) -> None:
+    # shutil keeps no owner, and PostgreSQL refuses a cluster that is not its user's.
+    done = subprocess.run(["cp", "-Rp", source, target], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PostgresError(f"{source} cannot be copied to {target}: {done.stderr.strip()[:300]}")
 
 
 def write_password(directory: DataDirectory, account: Account | None) -> str:

@@ -22,6 +22,8 @@ from alpimonitor_rehearsal.postgres.binary_copy import reachable_binaries
 from alpimonitor_rehearsal.postgres.cluster import SUPERUSER, prepared_cluster, server_environment
 from alpimonitor_rehearsal.postgres.directory import (
     DataDirectory,
+    copy_cluster,
+    copy_data,
     held_directory,
     reclaim,
     throw_away_directory,
@@ -59,13 +61,15 @@ def running_postgres(
     binaries: Binaries | None = None,
     temporary: Path | None = None,
     choose_port: Callable[[], int] = free_port,
+    copy_of: Path | None = None,
 ) -> Iterator[PostgresServer]:
     """Run a PostgreSQL server for as long as the context is open.
 
     Without `data_dir` its data stand below `temporary` (by default the usual directory) and are removed at
     the end; with it, they stay, and the next call finds them again. `durable` keeps fsync on. `binaries`
-    default to the first found. Call it from the main thread: the server dies with the thread that started
-    it. Raises PostgresError.
+    default to the first found. It begins as a copy of the data directory `copy_of`, whose server is stopped,
+    where that is given. Call it from the main thread: the server dies with the thread that started it.
+    Raises PostgresError.
     """
     account = server_account()
     usual = Path(tempfile.gettempdir())
@@ -76,6 +80,8 @@ def running_postgres(
         else held_directory(data_dir, account)
     )
     with holding as directory:
+        if copy_of is not None:
+            copy_data(DataDirectory(copy_of), directory)
         password = prepared_cluster(directory, chosen, account)
         server = PostgresServer(
             chosen, account, directory, password, durable=durable, choose_port=choose_port
@@ -123,9 +129,19 @@ class PostgresServer:
         return f"PostgreSQL {self.version} ({self._binaries.origin.value})"
 
     @property
+    def binaries(self) -> Binaries:
+        """Its programs, where the server's user can reach them."""
+        return self._binaries
+
+    @property
     def psql(self) -> Path:
         """The psql that belongs to the server, where every user can run it."""
         return self._binaries.program("psql")
+
+    @property
+    def pg_dump(self) -> Path:
+        """The pg_dump that belongs to the server."""
+        return self._binaries.program("pg_dump")
 
     @property
     def port(self) -> int:
@@ -140,6 +156,11 @@ class PostgresServer:
         if self._process is None or self._process.poll() is not None:
             raise PostgresError(f"{self!r} does not run")
         return self._process.pid
+
+    @property
+    def root(self) -> Path:
+        """Its data directory, which another one may begin as a copy of while this one is stopped."""
+        return self._directory.root
 
     @property
     def server_log(self) -> Path:
@@ -204,6 +225,28 @@ class PostgresServer:
                 return
         raise PostgresError(f"process {process.pid}, the server in {self._directory.root}, cannot be ended")
 
+    def crash(self) -> None:
+        """Kill the server without a word, as the kernel does when memory runs out. `start` recovers."""
+        os.kill(self.pid, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def become_copy_of(self, root: Path) -> None:
+        """Let the cluster of the data directory `root` take the place of its own; both servers are stopped.
+
+        The superuser's password stays the one that this server had. Raises PostgresError.
+        """
+        if self._process is not None and self._process.poll() is None:
+            raise PostgresError(f"{self!r} runs: stop it before its data are replaced")
+        copy_cluster(DataDirectory(root), self._directory)
+
+    def become_standby(self) -> None:
+        """From its next start on it is in recovery, until it is promoted. It follows nobody."""
+        ask = self._directory.standby_file
+        ask.touch(mode=0o600)
+        if self._account is not None:
+            os.chown(ask, self._account.uid, self._account.gid)
+
     def restart(self) -> None:
         """Stop the server, if it runs, and start it on the same port."""
         self.stop()
@@ -252,7 +295,7 @@ class PostgresServer:
             lines = self._directory.postmaster_file.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() in ("ready", "standby")
 
     def _log_since(self, offset: int) -> str:
         with self.server_log.open("rb") as file:

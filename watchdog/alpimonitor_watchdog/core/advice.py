@@ -9,6 +9,7 @@ from .guards import seconds_to_heal
 from .model import Incident, Policy, State
 from .remedies import REFUSALS, SYMPTOMS
 from .seen import Expectation, Findings, Loss
+from .verdict import Circumstance
 from .words import CONTEXT_LOSS, Mode, Phase, Reason, Symptom
 
 _WAITS_FOR_TIME = frozenset({Reason.NOT_PROVEN_YET, Reason.NOT_QUIET, Reason.PLANNING, Reason.BACKING_OFF})
@@ -40,6 +41,12 @@ class Situation:
     @property
     def rows_back(self) -> bool:
         return bool(self.incident.losses) and self.findings.context_whole
+
+    @property
+    def intended(self) -> bool:
+        """Whoever took the rows stated a reason."""
+        verdict = self.incident.verdict
+        return verdict is not None and Circumstance.INTENDED in verdict.circumstances
 
     @property
     def overdue(self) -> bool:
@@ -161,6 +168,8 @@ def _of_missing_rows(now: Situation) -> Advice:
     brake = braked_by(now.state, now.policy, now.refusal)
     if brake:
         return Advice(False, f"Nothing to do unless you know nothing of it: {brake}")
+    if now.intended and now.refusal is not None and now.obstacle in (None, Reason.LOSS_INTENDED):
+        return Advice(False, f"Nothing to do if it was meant: {REFUSALS[Reason.LOSS_INTENDED]}")
     if now.obstacle is not None:
         return Advice(True, REFUSALS[now.obstacle])
     if now.incident.repeated:

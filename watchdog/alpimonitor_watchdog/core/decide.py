@@ -10,7 +10,7 @@ from collections.abc import Callable
 from . import symptoms
 from .hearing import hear, hear_at_last
 from .model import Decision, Policy, State
-from .passing import advance
+from .passing import advance, explained
 from .pursuit import open_incident, pursue
 from .recovery import healing, verifying
 from .seen import Expectation, Observation
@@ -24,12 +24,14 @@ def decide(state: State, seen: Observation, expected: Expectation, policy: Polic
     Invariants: an incident is open exactly in OPEN_PHASES; a heal starts only from a loss seen in this very
     observation with every guard rail holding; no change of phase without a Reason.
     """
+    state = explained(state, seen, expected)
     findings = symptoms.find(seen, expected, policy, state.good)
     step = Step(advance(state, seen, findings, expected, policy), seen, findings, expected, policy)
     if seen.plan is not None and step.state.planning and seen.plan.number == step.state.plan_number:
         step.set(plan=seen.plan, planning=False)
     hear(step)
     if step.state.phase in OPEN_PHASES:
+        step.judge()
         step.worsen()
     _PHASES[step.state.phase](step)
     hear_at_last(step)

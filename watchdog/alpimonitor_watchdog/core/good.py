@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .fingerprint import Identity
+from .fingerprint import Fingerprint, Identity
 from .seen import DatabaseSeen, Expectation, TableExpected, TableSeen
 
 
@@ -31,6 +31,8 @@ class LastGood:
     at: datetime
     identity: Identity | None = None
     tables: tuple[TableGood, ...] = ()
+    fingerprint: Fingerprint | None = None  # the last one that was taken while it was so
+    arming: str = ""  # of the flight recorder, when it was armed; "": it was not
 
     def table(self, name: str) -> TableGood | None:
         return next((table for table in self.tables if table.name == name), None)
@@ -100,6 +102,21 @@ def stays(now: tuple[TableGood, ...], before: tuple[TableGood, ...]) -> bool:
 def absorb(good: LastGood, now: tuple[TableGood, ...], at: datetime) -> LastGood:
     """Each table as it is now, unless it has fewer rows than were good: nobody accepted that."""
     tables = tuple(_the_fuller(table, good.table(table.name)) for table in now)
+    return good if tables == good.tables else replace(good, at=at, tables=tables)
+
+
+def learn(good: LastGood, now: tuple[TableGood, ...], explained: frozenset[str], at: datetime) -> LastGood:
+    """Other values in as many rows are good at once where it is known who wrote them."""
+    by_name = {table.name: table for table in now}
+    tables = tuple(
+        by_name[last.name]
+        if last.name in explained
+        and last.name in by_name
+        and by_name[last.name].rows == last.rows
+        and not _alike(by_name[last.name].content, last.content)
+        else last
+        for last in good.tables
+    )
     return good if tables == good.tables else replace(good, at=at, tables=tables)
 
 

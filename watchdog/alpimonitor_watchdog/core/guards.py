@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from . import recorded
+from .attribution import explains, session_busy
+from .evidence import SessionSeen
 from .model import Policy, State
 from .seen import Expectation, Findings, Observation
+from .verdict import Circumstance, Confidence, Verdict, What
 from .words import CONTEXT_LOSS, WAITS, Mode, Reason, Unseen
+
+_UNJUDGED = Verdict(What.UNKNOWN, Confidence.OPEN)
+_HEALABLE = frozenset({What.ROWS_DELETED_IN_PLACE, What.TABLE_TRUNCATED, What.NEVER_SEEDED})
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Case:
     findings: Findings
     expected: Expectation
     policy: Policy
+    verdict: Verdict = _UNJUDGED
 
     @property
     def asked(self) -> bool:
@@ -108,12 +116,17 @@ def writable(case: Case) -> Reason | None:
 
 
 def proven(case: Case) -> Reason | None:
-    """The loss is seen now, and was by `confirm_probes` probes over at least `confirm_for`."""
+    """The loss is seen now, and was by `confirm_probes` probes over at least `confirm_for`.
+
+    With a recorded statement that explains it one probe is enough; the time is the same.
+    """
     if case.findings.context_lost:
+        matched = explains(recorded.since_whole(case.state), case.findings.losses)
+        probes = 1 if matched else case.policy.confirm_probes
         for streak in case.state.streaks:
             if (
                 streak.symptom in CONTEXT_LOSS
-                and streak.probes >= case.policy.confirm_probes
+                and streak.probes >= probes
                 and (case.asked or streak.lasted >= case.policy.confirm_for)
             ):
                 return None
@@ -121,10 +134,24 @@ def proven(case: Case) -> Reason | None:
 
 
 def quiet(case: Case) -> Reason | None:
-    """What is lost has not changed for `quiet_for`: whoever deletes has stopped."""
-    if case.asked or case.state.lived - case.state.losses_lived >= case.policy.quiet_for:
+    """Whoever deletes has stopped: for `quiet_for` nothing more was lost and no such statement recorded.
+
+    And the session that did it is gone, or idle outside a transaction.
+    """
+    if case.asked:
         return None
-    return Reason.NOT_QUIET
+    last = max(case.state.losses_lived, case.state.destroyed_lived or 0.0)
+    if case.state.lived - last < case.policy.quiet_for:
+        return Reason.NOT_QUIET
+    return Reason.NOT_QUIET if busy(case) is not None else None
+
+
+def busy(case: Case) -> SessionSeen | None:
+    """The recorded session, if it is still at work."""
+    recorder = case.seen.database.recorder
+    if recorder is None:
+        return None
+    return session_busy(recorded.since_whole(case.state), recorder.sessions)
 
 
 def in_budget(case: Case) -> Reason | None:
@@ -164,13 +191,31 @@ def harmless(case: Case) -> Reason | None:
 
 
 def unintended(case: Case) -> Reason | None:
-    """The plan puts back nothing that an operator accepted as gone."""
+    """Nobody stated a reason for the loss; the plan puts back nothing that an operator accepted as gone."""
+    if Circumstance.INTENDED in case.verdict.circumstances:
+        return Reason.LOSS_INTENDED
     good, plan = case.state.good, case.state.plan
     if good is None or plan is None:
         return None
     accepted = {_bare(table.name) for table in good.tables if table.accepted}
     put_back = {_bare(table) for table, rows in plan.inserts if rows}
     return Reason.LOSS_ACCEPTED if accepted & put_back else None
+
+
+def verdict_allows(case: Case) -> Reason | None:
+    """Rows were deleted or truncated in place, or never seeded, or nothing at all speaks for anything else.
+
+    That is looked into with a fingerprint taken since; a recorded statement needs none.
+    """
+    if case.verdict.what in _HEALABLE:
+        return None
+    if case.verdict.what is not What.UNKNOWN:
+        return Reason.VERDICT_FORBIDS
+    before = case.state.good.fingerprint if case.state.good else None
+    after = case.state.fingerprint
+    if before is not None and (after is None or after.at <= before.at):
+        return Reason.VERDICT_PENDING
+    return None
 
 
 def not_dry_run(case: Case) -> Reason | None:
@@ -194,6 +239,7 @@ GUARDS: tuple[Guard, ...] = (
     quiet,
     harmless,
     unintended,
+    verdict_allows,
     not_dry_run,
 )
 

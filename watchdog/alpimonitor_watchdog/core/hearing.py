@@ -57,7 +57,10 @@ def _accept(step: Step, act: Act) -> None:
             act, Reason.NOT_VISIBLE, "Not every context table can be seen: nobody knows what to accept."
         )
     else:
-        step.set(good=LastGood(step.seen.at, database.identity, now), candidate=None)
+        recorder = database.recorder
+        arming = recorder.arming if recorder is not None and recorder.armed else ""
+        accepted = LastGood(step.seen.at, database.identity, now, step.state.fingerprint, arming)
+        step.set(good=accepted, candidate=None, whole_lived=step.lived)
         _look_again(step)
         rows = ", ".join(f"{table.name} {'gone' if table.rows is None else table.rows}" for table in now)
         step.answer(act, None, f"Accepted as the last good state: {rows}.")
@@ -77,8 +80,16 @@ def _adopt(step: Step, act: Act) -> None:
         step.answer(act, Reason.NOT_VISIBLE, "Which database answers cannot be seen.")
     else:
         good = step.state.good
-        adopted = replace(good, identity=identity) if good else LastGood(step.seen.at, identity)
-        step.set(good=adopted, candidate=None)
+        recorder = step.seen.database.recorder
+        adopted = replace(
+            good or LastGood(step.seen.at),
+            identity=identity,
+            fingerprint=step.state.fingerprint,  # that of the one before says nothing of this one
+            arming=recorder.arming if recorder is not None and recorder.armed else "",
+        )
+        step.set(good=adopted, candidate=None, unlike_lived=None)
+        if step.state.incident is not None:
+            step.note(verdict=None)
         _look_again(step)
         step.answer(
             act,

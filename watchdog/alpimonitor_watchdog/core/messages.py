@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .advice import Situation, advise, by_hand, lost_rows, plan, shown, what_is_next, what_is_wrong
+from .advice import Situation, advise, by_hand, lost_rows, plan, shown, what_is_next, what_is_wrong, words
+from .attribution import who, who_in_full
 from .model import Decision, Notify, Policy
 from .seen import Expectation
+from .verdict import Confidence, Verdict, What
 from .words import Kind, Phase, Reason
 
 TITLE_LIMIT = 140
 _NAMES_WHO = frozenset({Kind.OPENED, Kind.WORSENED, Kind.HEAL_REFUSED, Kind.HEAL_FAILED, Kind.ESCALATED})
+
+_DONE_BY = {
+    What.ROWS_DELETED_IN_PLACE: "deleted",
+    What.TABLE_TRUNCATED: "truncated",
+    What.TABLE_DROPPED: "dropped",
+}
+_AGAIN = "AGAIN, after a heal: "
+_EVIDENCE_SHOWN = 3
+_OTHERS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,21 @@ class About:
     after: str = ""  # what runs once it is back
 
 
+@dataclass(frozen=True)
+class Chain:
+    """The evidence as it stands: a later change of it shows in the hash of its head."""
+
+    head: str
+    records: int
+
+
 def compose(
-    notify: Notify, decision: Decision, about: About, policy: Policy, expected: Expectation
+    notify: Notify,
+    decision: Decision,
+    about: About,
+    policy: Policy,
+    expected: Expectation,
+    chain: Chain | None = None,
 ) -> Message:
     """The message for one notification that `decision` asks for."""
     if decision.incident is None:
@@ -51,19 +75,38 @@ def compose(
         expected,
     )
     what, action = _headline(notify, now)
-    if now.lost and notify.kind in _NAMES_WHO:
-        action = f"who: not recorded; {action}"
-    return Message(_title(about.database, what, action), "\n".join(_body(notify, now, about)))
+    happened = _happened(now) if notify.kind in _NAMES_WHO else ""
+    return Message(
+        _title(about.database, what, happened, action), "\n".join(_body(notify, now, about, chain))
+    )
 
 
-def _title(database: str, what: str, action: str) -> str:
-    title = f"{database}: {what}; {action}"
-    if len(title) <= TITLE_LIMIT:
-        return title
-    room = TITLE_LIMIT - len(database) - len(action) - len(": …; ")
-    if room >= 20:
-        return f"{database}: {what[:room]}…; {action}"
+def _title(database: str, what: str, happened: str, action: str) -> str:
+    """Where it does not fit, which tables it is goes first: the body has them."""
+    rest = "; ".join(part for part in (happened, action) if part)
+    brief = what.partition(" (")[0]
+    for shorter in (what, brief, brief.replace(_AGAIN, "AGAIN: ")):
+        if len(title := f"{database}: {shorter}; {rest}") <= TITLE_LIMIT:
+            return title
+    room = TITLE_LIMIT - len(database) - len(rest) - len(": …; ")
+    if room >= 12:
+        return f"{database}: {what[:room]}…; {rest}"
+    room = TITLE_LIMIT - len(f"{database}: ; …; {action}") - len(shorter)
+    if room >= 12:
+        return f"{database}: {shorter}; {happened[:room]}…; {action}"
     return title[: TITLE_LIMIT - 1] + "…"
+
+
+def _happened(now: Situation) -> str:
+    """What happened and who did it, in a few words; "" where nothing was lost and nothing is known."""
+    verdict = now.incident.verdict
+    if verdict is None or verdict.what is What.UNKNOWN:
+        return "who: not recorded" if now.lost else ""
+    if verdict.attribution is None:
+        unnamed = "; who: not recorded" if now.lost and verdict.what in _DONE_BY else ""
+        return words(verdict.what) + unnamed
+    verb = _DONE_BY.get(verdict.what, f"{words(verdict.what)},")
+    return f"{verb}{' on purpose' if now.intended else ''} by {who(verdict.attribution)}"
 
 
 def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
@@ -73,9 +116,10 @@ def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
         case Kind.OPENED if notify.reason is Reason.NOT_RESTORED_IN_TIME:
             return wrong, f"NOT restored yet; {what_is_next(now)}"
         case Kind.OPENED:
-            return ("AGAIN, after a heal: " if now.incident.repeated else "") + wrong, what_is_next(now)
+            again = _AGAIN if now.incident.repeated and not now.intended else ""
+            return again + wrong, what_is_next(now)
         case Kind.WORSENED if notify.reason is Reason.LOST_AGAIN:
-            return f"AGAIN, after a heal: {wrong}", what_is_next(now)
+            return _AGAIN + wrong, what_is_next(now)
         case Kind.WORSENED:
             return f"worse: {wrong}", what_is_next(now)
         case Kind.HEAL_REFUSED:
@@ -97,9 +141,14 @@ def _headline(notify: Notify, now: Situation) -> tuple[str, str]:
             return "this is a drill", "nothing is wrong"
 
 
-def _body(notify: Notify, now: Situation, about: About) -> list[str]:
+def _body(notify: Notify, now: Situation, about: About, chain: Chain | None) -> list[str]:
     incident = now.incident
     lines = [_must_do(notify, now, about), ""]
+    verdict = incident.verdict
+    if verdict is not None and not (incident.losses or verdict.what is not What.UNKNOWN):
+        verdict = None
+    if verdict is not None:
+        lines += _what_and_who(verdict)
     if notify.detail:
         lines.append(f"Seen: {notify.detail}")
     if incident.losses:
@@ -115,14 +164,42 @@ def _body(notify: Notify, now: Situation, about: About) -> list[str]:
     if incident.acknowledged_at is not None:
         at = incident.acknowledged_at
         lines.append(f"Acknowledged by {incident.acknowledged_by} at {at:%Y-%m-%d %H:%M:%S} UTC.")
-    if incident.losses:
-        lines.append("Who: not recorded (no flight recorder is installed).")
+    if verdict is not None:
+        lines += _what_speaks_for_it(verdict)
+    if chain is not None and chain.records:
+        lines.append(
+            f"Evidence: {chain.records} records, head {chain.head} "
+            f"(`alpimonitor incident verify --head {chain.head[:16]}`)"
+        )
     return [
         *lines,
         f"Incident {incident.id} (key {incident.key}), opened {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, "
         f"{_duration(now.state.lived - incident.opened_lived)} ago.",
         f"Look: {about.status_url}",
     ]
+
+
+def _what_and_who(verdict: Verdict) -> list[str]:
+    sure = "" if verdict.confidence is Confidence.OPEN else f" ({verdict.confidence})"
+    lines = [f"What happened: {words(verdict.what)}{sure}."]
+    named = verdict.attribution
+    if named is None:
+        lines.append("Who: not recorded.")
+    else:
+        lines.append(f"Who: {who_in_full(named)}.")
+        if verdict.others:
+            lines.append("Also: " + "; ".join(who(other) for other in verdict.others[:_OTHERS_SHOWN]))
+    if verdict.reason:
+        lines.append(f"Reason stated: {verdict.reason}")
+    return lines
+
+
+def _what_speaks_for_it(verdict: Verdict) -> list[str]:
+    """The evidence that weighs most, and what could not be seen."""
+    lines = [f"- {sentence}" for sentence in verdict.evidence[:_EVIDENCE_SHOWN]]
+    if verdict.not_observable:
+        lines.append("Not observable: " + "; ".join(verdict.not_observable))
+    return lines
 
 
 def _must_do(notify: Notify, now: Situation, about: About) -> str:

@@ -37,8 +37,11 @@ from datetime import datetime
 
 from .acts import Answer
 from .brakes import Circuit, Hold, Pause, Window
+from .evidence import Event
+from .fingerprint import Fingerprint
 from .good import Candidate, LastGood
 from .seen import Findings, Loss, PlanSeen
+from .verdict import Verdict
 from .words import Kind, Mode, Phase, Reason, Symptom, Tag
 
 _ENDS = frozenset({Reason.SYMPTOMS_CLEARED, Reason.INGESTION_COMPLETE, Reason.ACCEPTED})
@@ -139,6 +142,7 @@ class Incident:
     recurrence: int = 0  # incidents before it that had just cleared by themselves
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
+    verdict: Verdict | None = None  # what happened, as far as is concluded; stays when it is over
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,13 @@ class State:
     clear_lasted: float = 0.0  # seconds between the clear observations in a row
     cleared_lived: float | None = None  # when the last incident ended that cleared by itself
     recurrence: int = 0  # of that incident
+    fingerprint: Fingerprint | None = None  # the newest
+    events: tuple[Event, ...] = ()  # recorded lately, or since an incident began; in the order of their ids
+    events_lived: tuple[float, ...] = ()  # when each was read
+    unlike_lived: float | None = None  # since when the fingerprint differs remarkably though rows are whole
+    whole_lived: float = 0.0  # when the context was last seen as it last was good
+    destroyed_lived: float | None = None  # when the last destructive statement was read
+    cursor: int | None = None  # transactions before it have been read
     hold: Hold | None = None
     pause: Pause | None = None
     asked_lived: float | None = None  # when an operator asked for a heal that has not begun

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import good
+from . import good, recorded
+from .compared import Compared
 from .good import Candidate, LastGood
 from .model import Policy, State, Streak
 from .seen import Expectation, Findings, Observation
-from .words import CONTEXT_LOSS, Phase
+from .words import CONTEXT_LOSS, Phase, Symptom
 
 _LARGEST_EPISODE = 0x7FFFFFFF  # half of an advisory lock's key
 
@@ -21,12 +22,22 @@ def advance(
     concerned = frozenset(state.incident.symptoms if state.incident else (s.symptom for s in state.streaks))
     clear = findings.clear_of(concerned)
     last_good, candidate = _good(state, seen, findings, expected, policy, lived)
+    whole = last_good is not None and candidate is None and _stays(seen, last_good, findings, expected)
+    whole_lived = lived if whole else state.whole_lived
     calm = state.phase is Phase.HEALTHY and lived - state.phase_lived >= policy.backoff_reset_after
     losses_changed = findings.context_lost and findings.losses != state.losses
     closes = calm and state.circuit is not None and _outlived(state, policy, lived)
+    changes = recorded.follow(state, seen, findings, expected, lived)
+    if whole and last_good is not None:
+        changes["unlike_lived"] = unlike = _unlike(last_good, state, seen, lived)
+        settled = unlike is None or lived - unlike >= policy.accept_after
+        last_good = _marked(last_good, state, seen, expected, policy, settled=settled)
     return replace(
         state,
+        **changes,
         lived=lived,
+        whole_lived=whole_lived,
+        fingerprint=seen.database.fingerprint or state.fingerprint,
         streaks=_streaks(state, seen, findings, lived),
         clear_probes=state.clear_probes + 1 if clear else 0,
         clear_lasted=state.clear_lasted + lived - state.lived if clear and state.clear_probes else 0.0,
@@ -44,6 +55,22 @@ def advance(
         after_due=state.after_due and not seen.after_done,
         episode=_episode(state, seen),
     )
+
+
+def explained(state: State, seen: Observation, expected: Expectation) -> State:
+    """Before anything is found wrong: values that a recorded statement changed are good as they are now."""
+    recorder, last = seen.database.recorder, state.good
+    events = (*state.events, *(recorder.events if recorder is not None else ()))
+    now = good.present(seen.database, expected) if events and last is not None else None
+    other = last is None or bool(_another(seen, last))
+    if now is None or last is None or other:
+        return state
+    return replace(state, good=good.learn(last, now, recorded.updated(events), seen.at))
+
+
+def _another(seen: Observation, last: LastGood) -> list[str]:
+    identity = seen.database.identity
+    return identity.differences(last.identity) if identity and last.identity else []
 
 
 def resumed(state: State) -> State:
@@ -109,6 +136,52 @@ def _good(
     if last.identity is None or not last.tables:
         return LastGood(seen.at, last.identity or seen.database.identity, now), None
     return good.follow(last, state.candidate, now, at=seen.at, lived=lived, accept_after=policy.accept_after)
+
+
+def _stays(seen: Observation, last: LastGood, findings: Findings, expected: Expectation) -> bool:
+    """Whether this look saw the whole context as it last was good, in the same database."""
+    now = good.present(seen.database, expected)
+    return (
+        now is not None
+        and not findings.context_lost
+        and not findings.other_database
+        and good.stays(now, last.tables)
+    )
+
+
+def _unlike(last: LastGood, state: State, seen: Observation, lived: float) -> float | None:
+    """Since when the database is another one in a way that a verdict would name: a standby, say."""
+    newest = seen.database.fingerprint or state.fingerprint
+    if not Compared(last.fingerprint, newest).remarkable:
+        return None
+    return lived if state.unlike_lived is None else state.unlike_lived
+
+
+def _marked(
+    last: LastGood,
+    state: State,
+    seen: Observation,
+    expected: Expectation,
+    policy: Policy,
+    *,
+    settled: bool,
+) -> LastGood:
+    """The last good state with the fingerprint and the recorder's arming that go with it.
+
+    Not in a look that also read of rows taken: they may have gone after they were counted. What is remarkably
+    other, and another arming, is taken over once it has stood for as long as a change of rows has to.
+    """
+    recorder = seen.database.recorder
+    events = recorder.events if recorder is not None else ()
+    fresh = seen.database.fingerprint
+    if fresh is not None and settled and not recorded.destructive(events, expected):
+        last = replace(last, fingerprint=fresh)
+    if recorder is None or not recorder.armed:
+        return last
+    lasted = [streak.lasted for streak in state.streaks if streak.symptom is Symptom.RECORDER_DISARMED]
+    if not last.arming or max(lasted, default=0.0) >= policy.accept_after:
+        last = replace(last, arming=recorder.arming)
+    return last
 
 
 def _ledger(state: State, seen: Observation, policy: Policy, lived: float) -> tuple[float, ...]:

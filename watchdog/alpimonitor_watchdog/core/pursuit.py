@@ -40,6 +40,7 @@ def open_incident(step: Step, confirmed: tuple[Finding, ...]) -> None:
     )
     largest = max(step.state.largest_keyed, step.state.episode)
     step.set(incident=incident, next_id=number + 1, largest_keyed=largest, plan=None, planning=False)
+    step.judge()
     reason = Reason.LOSS_CONFIRMED if lost else Reason.SYMPTOM_LASTED
     step.move(Phase.OPEN, reason, details(confirmed))
     step.tell(Kind.OPENED, step.loud if repeated else NOTIFY, reason, details(confirmed))
@@ -101,7 +102,7 @@ def pursue(step: Step) -> None:
                 resolve(step, Reason.SYMPTOMS_CLEARED)
     open_for = step.lived - step.state.incident.opened_lived if step.state.incident else 0.0
     late = step.state.phase is Phase.OPEN and open_for >= step.policy.escalate_after
-    if late and step.incident.pages and not (step.braked or step.settling):
+    if late and step.incident.pages and not (step.braked or step.settling or step.intended):
         escalate(step, Reason.NOT_RESTORED_IN_TIME)
 
 
@@ -151,7 +152,7 @@ def consider_heal(step: Step) -> None:
     asked = step.state.asked_lived
     if asked is not None and step.lived - asked > step.policy.proof_within:
         step.set(asked_lived=None)
-    case = Case(step.state, step.seen, step.findings, step.expected, step.policy)
+    case = Case(step.state, step.seen, step.findings, step.expected, step.policy, step.judgement())
     step.obstacle = guards.obstacle(case)
     reason = guards.refusal(case)
     if reason is None:
@@ -162,7 +163,7 @@ def consider_heal(step: Step) -> None:
 
 def refuse_unseen(step: Step) -> None:
     """The lost tables are out of sight: no heal, whatever was seen before."""
-    case = Case(step.state, step.seen, step.findings, step.expected, step.policy)
+    case = Case(step.state, step.seen, step.findings, step.expected, step.policy, step.judgement())
     reason = guards.visible(case)
     if reason is not None:
         step.obstacle = None if reason in WAITS else reason
@@ -180,7 +181,7 @@ def ask_for_plan(step: Step) -> None:
     age = step.lived - state.planned_lived
     fits = state.plan is not None and state.planned_for == step.findings.losses and age < 2 * PLAN_HOLDS
     if fits:
-        case = Case(state, step.seen, step.findings, step.expected, step.policy)
+        case = Case(state, step.seen, step.findings, step.expected, step.policy, step.judgement())
         acceptable = guards.harmless(case) is None and guards.unintended(case) is None
         if age < (PLAN_HOLDS if acceptable else step.policy.backoff_first):
             return

@@ -12,6 +12,9 @@ REFUSALS: dict[Reason, str] = {
     Reason.NOT_QUIET: "rows are still being lost; find the session that deletes.",
     Reason.NOT_PROVEN_YET: "the loss comes and goes; find the session that writes.",
     Reason.PLANNING: "the healer's plan takes too long; run `alpimonitor watchdog check`.",
+    Reason.VERDICT_PENDING: (
+        "what happened cannot be looked into; run `alpimonitor watchdog diagnose`, then put the rows back."
+    ),
     Reason.BACKING_OFF: "the sidecar waits before it heals again; stop what empties the tables.",
     Reason.CHANGE_IN_PROGRESS: "a migration or seed holds the change lock; end that session if it hangs.",
     Reason.NOT_VISIBLE: "a table cannot be read in time; look for the session that locks it.",
@@ -54,6 +57,13 @@ REFUSALS: dict[Reason, str] = {
     Reason.LOSS_ACCEPTED: (
         "the healer would also put back rows that an operator accepted as gone; put the others back by hand."
     ),
+    Reason.LOSS_INTENDED: (
+        "whoever took the rows stated a reason. `alpimonitor watchdog accept` makes it the last good state; "
+        "if it was not meant, put the rows back by hand."
+    ),
+    Reason.VERDICT_FORBIDS: (
+        "rows alone do not mend this; `alpimonitor watchdog diagnose` says what happened and what to do."
+    ),
 }
 
 # What a wait is for, before it has lasted so long that somebody has to look: then REFUSALS says for what.
@@ -61,6 +71,7 @@ WAITS_FOR: dict[Reason, str] = {
     Reason.NOT_PROVEN_YET: "the loss has to last; it passes by itself.",
     Reason.NOT_QUIET: "rows were lost a moment ago; it passes when no more are.",
     Reason.PLANNING: "the healer's plan is being made.",
+    Reason.VERDICT_PENDING: "what happened is being looked into.",
     Reason.BACKING_OFF: "the last heal was a moment ago; it passes by itself.",
 }
 
@@ -83,5 +94,8 @@ SYMPTOMS: dict[Symptom, str] = {
         "another database answers at this address; check where it points, "
         "and if it is the right one: `alpimonitor watchdog adopt`."
     ),
-    Symptom.RECORDER_DISARMED: "the flight recorder is off; install it again.",
+    Symptom.RECORDER_DISARMED: (
+        "destructive statements are not recorded, or were not for a while; find out who changed the "
+        "recorder, and install it again: `alpimonitor recorder install`."
+    ),
 }

@@ -8,14 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import recorded
 from .acts import Act, Answer
+from .attribution import explains
 from .model import TRANSITIONS, Decision, Effect, Incident, Notify, Policy, State, Transition
 from .seen import Expectation, Finding, Findings, Loss, Observation
+from .verdict import OF_THE_DATABASE, Case, Circumstance, Verdict, What, conclude
 from .words import CONTEXT_LOSS, Kind, Phase, Reason, Symptom, Tag
 
 NOTIFY = frozenset({Tag.NOTIFY})
 PAGE = frozenset({Tag.PAGE})
 BOTH = NOTIFY | PAGE
+_JUDGED = CONTEXT_LOSS | {
+    Symptom.CONTEXT_UNSEEN,
+    Symptom.DATABASE_UNREACHABLE,
+    Symptom.IDENTITY_CHANGED,
+    Symptom.SCHEMA_OUTDATED,
+}
+_STAYS = OF_THE_DATABASE - {What.SCHEMA_NOT_MIGRATED}  # which a migration ends
 CLEAR_PROBES = 2  # successive clear observations that end an episode: one may be a gap between two deletes
 
 
@@ -36,6 +46,7 @@ class Step:
     refusal: Reason | None = None
     refusal_is_new: bool = False
     obstacle: Reason | None = None
+    _verdict: Verdict | None = None
 
     @property
     def incident(self) -> Incident:
@@ -71,7 +82,8 @@ class Step:
     @property
     def loud(self) -> frozenset[Tag]:
         """Whom news that need a person go to: nobody is woken for what somebody is at work on."""
-        return NOTIFY if self.incident.acknowledged_at is not None or self.braked else BOTH
+        known = self.incident.acknowledged_at is not None or self.braked or self.intended
+        return NOTIFY if known else BOTH
 
     @property
     def braked(self) -> bool:
@@ -105,9 +117,56 @@ class Step:
         return tuple(
             finding
             for finding in self.findings.found
-            if streaks[finding.symptom].probes >= finding.opens_probes
+            if streaks[finding.symptom].probes >= (1 if self.recorded(finding) else finding.opens_probes)
             and streaks[finding.symptom].lasted >= finding.opens_after
         )
+
+    def recorded(self, finding: Finding) -> bool:
+        """A statement that was recorded explains this loss: it needs no second look."""
+        return bool(finding.losses) and explains(recorded.since_whole(self.state), finding.losses)
+
+    def verdict(self) -> Verdict:
+        """What happened, by all that is known at this observation."""
+        if self._verdict is None:
+            good, database = self.state.good, self.seen.database
+            self._verdict = conclude(
+                Case(
+                    seen=database,
+                    expected=self.expected,
+                    losses=self.findings.losses,
+                    before=good.fingerprint if good else None,
+                    after=self.state.fingerprint,
+                    events=recorded.since_whole(self.state),
+                    recorder=database.recorder,
+                    arming_before=good.arming if good else None,
+                )
+            )
+        return self._verdict
+
+    def judge(self) -> None:
+        """Note what happened, while it can be told: once it is mended, the signals are gone."""
+        if not any(finding.symptom in _JUDGED for finding in self.findings.wrong):
+            return
+        verdict, before = self.judgement(), self.incident.verdict
+        if verdict != before and (before is None or verdict.what is not What.UNKNOWN):
+            self.note(verdict=verdict)
+
+    def judgement(self) -> Verdict:
+        """What happened, for all that follows from it in this incident.
+
+        That the database is another one, or older, stays true when its own log has long outgrown the old one:
+        only an operator who adopts it makes an end of that.
+        """
+        verdict, before = self.verdict(), self.state.incident.verdict if self.state.incident else None
+        if before is not None and before.what in _STAYS and verdict.what not in OF_THE_DATABASE:
+            return before
+        return verdict
+
+    @property
+    def intended(self) -> bool:
+        """Whoever took the rows stated a reason: nobody is woken for it."""
+        verdict = self.state.incident.verdict if self.state.incident else None
+        return verdict is not None and Circumstance.INTENDED in verdict.circumstances
 
     def context_loss_confirmed(self) -> bool:
         return any(finding.symptom in CONTEXT_LOSS for finding in self.confirmed())
@@ -153,7 +212,7 @@ class Step:
             return
         late = self.lived - incident.opened_lived >= self.policy.page_after
         unwell = incident.restored_lived is None or bool(self.beside_the_proof())
-        quiet = self.braked or self.settling
+        quiet = self.braked or self.settling or self.intended
         if unwell and incident.pages and not incident.paged and late and not quiet:
             self.tell(Kind.OPENED, PAGE, Reason.NOT_RESTORED_IN_TIME, self.refusal_detail())
             self.note(reminded_lived=self.lived)

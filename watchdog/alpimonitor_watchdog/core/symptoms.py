@@ -27,6 +27,8 @@ def find(seen: Observation, expected: Expectation, policy: Policy, good: LastGoo
     undetermined: set[Symptom] = set()
     if seen.database.unseen is not None:
         undetermined |= _NEEDS_DATABASE
+        if good is not None and good.arming:
+            undetermined.add(Symptom.RECORDER_DISARMED)
         found.append(
             Finding(
                 Symptom.DATABASE_UNREACHABLE,
@@ -38,6 +40,7 @@ def find(seen: Observation, expected: Expectation, policy: Policy, good: LastGoo
         _identity(seen, expected, good, found, undetermined)
         _context(seen, expected, policy, good, found, undetermined)
         _schema(seen, expected, policy, found, undetermined)
+        _recorder(seen, policy, good, found, undetermined)
     _ingestion(seen, expected, policy, found, undetermined)
     if expected.health_watched:
         _health(seen, policy, found, undetermined)
@@ -164,6 +167,35 @@ def _schema(
                 Symptom.SCHEMA_OUTDATED,
                 f"schema revision {seen.database.revision or 'none'}, allowed: {allowed}",
                 opens_after=policy.settle_after,
+            )
+        )
+
+
+def _recorder(
+    seen: Observation,
+    policy: Policy,
+    good: LastGood | None,
+    found: list[Finding],
+    undetermined: set[Symptom],
+) -> None:
+    """Only where it was armed: a database without a recorder lacks nothing that was promised."""
+    recorder = seen.database.recorder
+    if good is None or not good.arming:
+        return
+    if recorder is None:
+        undetermined.add(Symptom.RECORDER_DISARMED)
+    elif not recorder.armed:
+        detail = f"not recorded any more: {', '.join(recorder.unarmed) or 'the recorder is gone'}"
+        found.append(Finding(Symptom.RECORDER_DISARMED, detail, opens_after=policy.settle_after, pages=False))
+    elif recorder.arming != good.arming:
+        # Disabled and enabled again, perhaps in one transaction: what was done meanwhile left no event.
+        found.append(
+            Finding(
+                Symptom.RECORDER_DISARMED,
+                "the recorder's triggers were changed and are armed again: what was done meanwhile is not "
+                "recorded",
+                pages=False,
+                informs=True,
             )
         )
 

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     NOT_PROVEN_YET = "not_proven_yet"  # proven: too few probes, or not long enough
     NOT_QUIET = "not_quiet"  # quiet: rows were lost a moment ago, more may follow
     PLANNING = "planning"  # harmless: the plan is being made
+    VERDICT_PENDING = "verdict_pending"  # verdict allows: what happened is not looked into yet
     BACKING_OFF = "backing_off"  # in budget: too soon after the last heal
     CHANGE_IN_PROGRESS = "change_in_progress"  # alone: a migration, seed or other heal holds the lock
     NOT_VISIBLE = "not_visible"  # visible: a context table could not be seen
@@ -97,6 +98,8 @@ class Reason(StrEnum):
     PLAN_UPDATES = "plan_updates"  # harmless
     PLAN_EMPTY = "plan_empty"  # harmless: the healer has nothing to put back, though rows are missing
     LOSS_ACCEPTED = "loss_accepted"  # unintended: the plan puts back what an operator accepted as gone
+    LOSS_INTENDED = "loss_intended"  # unintended: whoever took the rows stated a reason
+    VERDICT_FORBIDS = "verdict_forbids"  # verdict allows: putting rows back would mend nothing, or do harm
 
     # an operator's act is refused
     NO_INCIDENT = "no_incident"  # there is nothing to hold or to acknowledge
@@ -115,6 +118,7 @@ WAITS = frozenset(
         Reason.NOT_PROVEN_YET,
         Reason.NOT_QUIET,
         Reason.PLANNING,
+        Reason.VERDICT_PENDING,
         Reason.BACKING_OFF,
         Reason.CHANGE_IN_PROGRESS,
         Reason.NOT_VISIBLE,

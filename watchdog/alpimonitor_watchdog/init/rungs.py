@@ -51,12 +51,15 @@ def name(session: SessionFound, tables: Sequence[TableFound], *, role: str = REC
             *_role(role, is_new=True),
             f"GRANT CONNECT, CREATE ON DATABASE {sql_name(session.database)} TO {sql_name(role)};",
             *_granted("USAGE ON SCHEMA", _schemas(tables), role),
-            *_granted("TRIGGER ON TABLE", _names(tables), role),
+            *_granted("SELECT, TRIGGER ON TABLE", _names(tables), role),
         ),
         (
             *_login(role),
-            "this version has no recorder yet; it is for installing it only, never for running",
-            "what DROP removes is only recorded if a superuser installs the recorder's event trigger",
+            "then, with its URL in OWNER_DATABASE_URL, for this alone and never for running: "
+            f"alpimonitor recorder install --reader {WATCHER}",
+            "installed by the tables' owner the triggers fire in replicas, too; by a superuser, what DROP "
+            "takes is recorded as well; where there is a role alpimonitor_recorder NOLOGIN that it may "
+            "become, no application can change the evidence",
         ),
     )
 

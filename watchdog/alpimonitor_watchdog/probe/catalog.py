@@ -16,7 +16,7 @@ from . import names
 from .names import TableName
 from .queries import queries
 
-_TABLE_KINDS = frozenset("rpf")  # plain, partitioned, foreign
+TABLE_KINDS = frozenset("rpf")  # plain, partitioned, foreign
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
         """The table as it can be counted, or what there is to say of one that cannot."""
         if self.oid is None or self.schema is None or self.name is None:
             return TableSeen(table.name, exists=False, detail="it is not in the catalog")
-        if self.kind not in _TABLE_KINDS:
+        if self.kind not in TABLE_KINDS:
             return TableSeen(table.name, exists=False, detail="a view has taken its name")
         if not self.readable:
             detail = "the sidecar's role has no SELECT on it"

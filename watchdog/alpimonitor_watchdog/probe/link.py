@@ -13,12 +13,14 @@ import socket
 import threading
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ..core.words import Unseen
+from .sqlstate import sqlstate
 
 CONNECT_SECONDS = 2
-_LONGEST_NAME = 63  # bytes: PostgreSQL cuts what is longer
+REFUSAL_SECONDS = 1.0  # for each answer of a server that is asked why it refuses
+_LONGEST_NAME = 63  # bytes: PostgreSQL cuts what is longer, and would cut the process id
 _TCP = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 5000}
 # A severity and two spaces is how libpq passes on what the server itself said, in whatever language.
 _SERVER_SAID = re.compile(r"failed: \S+:  (?P<reason>.+)")
@@ -27,11 +29,14 @@ _NOT_NOW = re.compile(r"starting up|shutting down|recovery mode|not (yet )?accep
 _BY_STATE = {"57014": Unseen.TIMEOUT, "55P03": Unseen.LOCKED, "42501": Unseen.FORBIDDEN}
 
 
-def application_name(version: str, host: str, pid: int) -> str:
-    """What pg_stat_activity shows: at most 63 bytes, cut in the host's name."""
-    before, after = f"alpimonitor-watchdog {version} ", f" {pid}"
-    room = _LONGEST_NAME - len(before.encode()) - len(after.encode())
-    return before + host.encode()[:room].decode(errors="ignore") + after
+def application_name(version: str, host: str, pid: int, part: str = "") -> str:
+    """`alpimonitor-watchdog VERSION HOST PID`, in ASCII as the server wants it, the host cut to fit.
+
+    `part` comes last: a connection of its own within the sidecar, such as listener, or another command.
+    """
+    before, after = f"alpimonitor-watchdog {version[:20]} ", f" {pid} {part}".rstrip()
+    ascii_host = "".join(character if " " < character < "\x7f" else "?" for character in host)
+    return before + ascii_host[: _LONGEST_NAME - len(before) - len(after)] + after
 
 
 class Unseeable(Exception):
@@ -99,6 +104,16 @@ class Link:
             with self._lock:
                 self._connection = connection
         return self._connection
+
+    def refusal(self) -> str | None:
+        """The SQLSTATE with which the server refuses a connection now; None: it does not, or it is not known.
+
+        Connects once more for it. Never raises.
+        """
+        try:
+            return sqlstate(make_conninfo(**self._parameters), within=REFUSAL_SECONDS)  # type: ignore[arg-type]
+        except (OSError, psycopg.Error):
+            return None
 
     def drop(self) -> None:
         """Close the connection, if there is one; the next `open` makes another."""

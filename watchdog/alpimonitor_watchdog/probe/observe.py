@@ -1,7 +1,8 @@
 """DatabaseProbe: one bounded look at the guarded database, which ends in a value and never in an exception.
 
-A healthy look is three round trips: the catalog, the counts, the revision; after them, now and then, come
-the deployment row and the content of tables. The look runs in a thread of its own, for what cannot be bounded
+A healthy look is five round trips: the catalog, the counts, the revision, the flight recorder's state and its
+events; after them, now and then, come the deployment row, the content of tables and the rest of the evidence.
+The look runs in a thread of its own, for what cannot be bounded
 from inside (a name server that hangs, a network that swallows everything): the caller waits a bounded time,
 and then severs the connection.
 """
@@ -9,7 +10,7 @@ and then severs the connection.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Self
@@ -22,8 +23,9 @@ from .bounded import Bounded, Late
 from .catalog import Catalog, Countable, Entry, Guarded
 from .content import LOOK_SECONDS, Contents, Readable
 from .counting import Counting
+from .evidence import Evidence
 from .identity import DEPLOYMENT, Identifying
-from .link import CONNECT_SECONDS, Link, Unseeable, is_lost, unseen
+from .link import CONNECT_SECONDS, REFUSAL_SECONDS, Link, Unseeable, is_lost, unseen
 from .queries import queries
 
 if TYPE_CHECKING:
@@ -32,10 +34,14 @@ if TYPE_CHECKING:
 _ALONE_SECONDS = 1.0  # that a look may spend on tables one by one
 _MANY = 50  # tables from which on the server's memory matters
 _HEADS = 10  # revisions of a branched history that are shown
+_NOT_NOW = ("08", "57P")  # SQLSTATEs of a server that starts, stops or recovers, whatever its language
 
 
 class DatabaseProbe:
-    """`look` and `close` belong to one thread."""
+    """`look` and `close` belong to one thread, which may set `closely` between two looks.
+
+    `closely`: something is lost, so that evidence is gathered at each look, at most once a second.
+    """
 
     def __init__(
         self,
@@ -47,9 +53,17 @@ class DatabaseProbe:
         count_limit: int = 10_000,
         revision_query: str | None = None,
         lock_prefix: str = "alpimonitor",
+        application_role: str | None = None,
+        evidence: Mapping[str, str] | None = None,
+        cursor: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout`, in seconds, bounds each statement. Connects at the first look only."""
+        """`timeout`, in seconds, bounds each statement. Connects at the first look only.
+
+        `evidence`: name -> SELECT of what else is evidence. `cursor`: the last RecorderSeen's, by whichever
+        process; recorded events from there on are read, some of them perhaps again. None: the newest.
+        """
+        self.closely = False
         self._tables = tuple(tables)
         self._link = Link(url, timeout=timeout, application_name=application_name)
         self._catalog = Catalog((*self._tables, DEPLOYMENT), lock_prefix)
@@ -57,15 +71,25 @@ class DatabaseProbe:
         self._prepared: psycopg.Connection | None = None
         self._identifying = Identifying(timeout, monotonic)
         self._contents = Contents(timeout, monotonic)
+        self._evidence = Evidence(
+            self._tables,
+            application_role=application_role,
+            queries=evidence or {},
+            cursor=cursor,
+            timeout=timeout,
+            monotonic=monotonic,
+        )
         self._revision_query = revision_query
         self._monotonic = monotonic
         # Beside those: catalog, counts, revision, and one more that began just before the time was up; the
-        # two of a new connection, the deployment row, and the contents.
-        self.within = CONNECT_SECONDS + _ALONE_SECONDS + 7 * timeout + LOOK_SECONDS
+        # two of a new connection, the deployment row, and the contents; or the reason of a refusal.
+        self.within = CONNECT_SECONDS + max(
+            REFUSAL_SECONDS, _ALONE_SECONDS + 7 * timeout + LOOK_SECONDS + self._evidence.within
+        )
         self._bounded = Bounded(self._look, self._link.sever, within=self.within, name="database-probe")
 
     @classmethod
-    def of(cls, settings: Settings, application_name: str) -> Self:
+    def of(cls, settings: Settings, application_name: str, cursor: int | None = None) -> Self:
         """The probe that the settings ask for."""
         return cls(
             settings.database_url.get_secret_value(),
@@ -78,6 +102,9 @@ class DatabaseProbe:
             count_limit=settings.policy.count_limit,
             revision_query=settings.revision.query if settings.revision else None,
             lock_prefix=settings.lock_prefix,
+            application_role=settings.application_role,
+            evidence=dict(settings.evidence),
+            cursor=cursor,
         )
 
     def look(self) -> DatabaseSeen:
@@ -114,7 +141,7 @@ class DatabaseProbe:
         try:
             return self._look_at(self._link.open())
         except Unseeable as error:
-            return DatabaseSeen(unseen=error.unseen, detail=error.detail)
+            return self._refused(error)
         except psycopg.Error as error:
             lost = self._link.lost
             self._link.drop()
@@ -133,7 +160,7 @@ class DatabaseProbe:
         server, (*entries, deployment) = self._catalog.read(connection)
         tables = self._count(connection, entries, lambda: self._monotonic() < ends)
         revision, revision_unseen, detail = self._revision(connection)
-        return DatabaseSeen(
+        seen = DatabaseSeen(
             tables=self._with_content(connection, entries, tables),
             revision=revision,
             revision_unseen=revision_unseen,
@@ -145,6 +172,15 @@ class DatabaseProbe:
             name=server.database,
             identity=self._identifying.of(connection, server.database_oid, deployment),
             clock=server.clock.astimezone(UTC),
+        )
+        return self._evidence.gathered(connection, seen, server, entries, closely=self.closely)
+
+    def _refused(self, error: Unseeable) -> DatabaseSeen:
+        """Of a refusal the code, too: the server's words for it may be in any language."""
+        code = self._link.refusal() if error.unseen is Unseen.REFUSED else None
+        not_now = code is not None and code.startswith(_NOT_NOW)
+        return DatabaseSeen(
+            unseen=Unseen.UNREACHABLE if not_now else error.unseen, detail=error.detail, code=code
         )
 
     def _prepare(self, connection: psycopg.Connection) -> None:

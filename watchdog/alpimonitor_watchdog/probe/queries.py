@@ -1,4 +1,4 @@
-"""Reads queries.sql: `-- name: NAME`, then comment lines that describe it, then the statement."""
+"""Reads the files of statements: `-- name: NAME`, then comment lines that describe it, then the statement."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 QUERIES = Path(__file__).with_name("queries.sql")
+EVIDENCE = Path(__file__).with_name("evidence.sql")
 _BEGIN = re.compile(r"^-- name: *(?P<name>\S*) *$", re.MULTILINE)
 
 
@@ -49,5 +50,8 @@ def parse(written: str) -> dict[str, Query]:
 
 @cache
 def queries() -> Mapping[str, Query]:
-    """The statements of queries.sql, read once."""
-    return parse(QUERIES.read_text(encoding="utf-8"))
+    """The statements of both files, read once. Raises QueriesError for a name that both have."""
+    looks, evidence = (parse(file.read_text(encoding="utf-8")) for file in (QUERIES, EVIDENCE))
+    if looks.keys() & evidence.keys():
+        raise QueriesError(f"{min(looks.keys() & evidence.keys())} is in both files")
+    return looks | evidence

@@ -13,17 +13,20 @@ from typing import Any
 from . import directory
 from .errors import Damaged, StoreError, StoreFull
 
-SCRIPTS = ("v1.sql", "v2.sql")  # the n-th upgrades a store of version n - 1 to n
+SCRIPTS = ("v1.sql", "v2.sql", "v3.sql")  # the n-th upgrades a store of version n - 1 to n
 _DAMAGE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class Connection:
     """Statements from any thread, one transaction at a time; a committed one survives a power cut."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sqlite: sqlite3.Connection | None = None) -> None:
+        """`sqlite`: how the file is opened, where it is not to be written."""
         self.path = path
         self.lock = threading.RLock()
-        self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+        self._sqlite = sqlite or sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=2.0
+        )
 
     def prepare(self, scripts: Sequence[str] | None = None) -> None:
         """Check the file, bring its schema up to date in place, and see that it takes a write.

@@ -19,5 +19,9 @@ class StoreTooNew(StoreError):
     """The store was written by a newer sidecar, whose state this one must not misread. Never leaves here."""
 
 
+class NoStore(StoreError):
+    """There is no store to be read, or none that this version can read."""
+
+
 class Damaged(Exception):
     """The file is not, or no longer, a sound store. Never leaves this package."""

@@ -7,10 +7,16 @@ import sqlite3
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from ..core.model import Decision, Incident
+from ..core.verdict import Verdict
 from ..core.words import OPEN_PHASES, Phase
+from . import evidence
 from .connection import Connection
 from .timeline import adopt_suspicion, stamp
+
+_VERDICT = TypeAdapter(Verdict)
 
 
 class Row(NamedTuple):
@@ -27,6 +33,7 @@ class Row(NamedTuple):
     key: str
     acknowledged_at: str | None
     acknowledged_by: str | None
+    verdict: str | None
 
 
 def newest(connection: Connection, limit: int) -> list[dict[str, Any]]:
@@ -43,6 +50,7 @@ def one(connection: Connection, id: str) -> dict[str, Any] | None:
             "timeline": connection.rows(_TIMELINE, id),
             "notifications": connection.rows(_NOTIFICATIONS, id),
             "heals": connection.rows(_HEALS, id),
+            "evidence": evidence.tally(connection, id),
         }
 
 
@@ -69,6 +77,7 @@ def as_row(decision: Decision, incident: Incident, at: datetime) -> Row:
         incident.key,
         stamp(incident.acknowledged_at) if incident.acknowledged_at else None,
         incident.acknowledged_by or None,
+        _VERDICT.dump_json(incident.verdict).decode() if incident.verdict else None,
     )
 
 
@@ -84,6 +93,7 @@ def _incident(row: dict[str, Any]) -> dict[str, Any]:
         "symptoms": json.loads(row["symptoms"]),
         "losses": json.loads(row["losses"]),
         "repeated": bool(row["repeated"]),
+        "verdict": json.loads(row["verdict"]) if row["verdict"] else None,
     }
 
 
@@ -103,11 +113,12 @@ SELECT id, reserved_at, ended_at, outcome, detail FROM heal WHERE incident = ? O
 _INCIDENT = """
 INSERT INTO incident (
     id, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated, key,
-    acknowledged_at, acknowledged_by
+    acknowledged_at, acknowledged_by, verdict
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     restored_at = excluded.restored_at, resolved_at = excluded.resolved_at, phase = excluded.phase,
     symptoms = excluded.symptoms, losses = excluded.losses, repeated = excluded.repeated, key = excluded.key,
-    acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by
+    acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by,
+    verdict = excluded.verdict
 """

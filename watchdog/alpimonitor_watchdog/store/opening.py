@@ -12,7 +12,7 @@ new store holds what was read of it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def in_memory(trouble: str, path: Path | None, now: datetime) -> Opened:
     ]
     if path is not None:
         found = _newest(path, now)
+        found = replace(found, evidence=found.evidence.end_alone())  # the rest stays where it is
         with connection.transaction() as sqlite:
             put(sqlite, found, now)
         if found.queued:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.model import State
-from . import heals, outbox, pages, saved_state
+from . import evidence, heals, outbox, pages, remains, saved_state
 from .heals import KEPT, HealRow
 from .outbox import Queued
+from .remains import Remains
 from .timeline import stamp
 
 Row = TypeVar("Row")
@@ -29,6 +30,7 @@ class Salvaged:
     queued: tuple[Queued, ...] = ()
     queued_whole: bool = False
     commits_lost: bool = False  # the last changes are in a log that cannot be read
+    evidence: Remains = field(default_factory=Remains)
 
     @property
     def heals_known(self) -> bool:
@@ -54,6 +56,9 @@ def salvage(path: Path, now: datetime) -> Salvaged:
         bodies, _ = _read(sqlite, "SELECT one AS number, body FROM state", lambda row: str(row["body"]))
         begun, heals_whole = _read(sqlite, heals.SELECT, heals.heal_from)
         queued, queued_whole = _read(sqlite, outbox.SELECT, outbox.queued_from)
+        pieces, pieces_whole = _read(sqlite, evidence.SELECT, remains.sound)
+        anchors, anchor_whole = _read(sqlite, evidence.ANCHOR, evidence.anchor_from)
+        attached, _ = _read(sqlite, evidence.ATTACHED, lambda row: (int(row["number"]), str(row["incident"])))
     return Salvaged(
         state=saved_state.readable(bodies[0]) if bodies else None,
         heals=tuple(heal for heal in begun if heal.reserved_at >= now - KEPT),
@@ -61,6 +66,12 @@ def salvage(path: Path, now: datetime) -> Salvaged:
         queued=tuple({each.key: each for each in queued}.values()),
         queued_whole=queued_whole,
         commits_lost=commits_lost,
+        evidence=Remains(
+            tuple(pieces),
+            pieces_whole and anchor_whole and not commits_lost,
+            anchors[0] if anchors else None,
+            tuple(attached),
+        ),
     )
 
 
@@ -75,6 +86,7 @@ def put(sqlite: sqlite3.Connection, found: Salvaged, now: datetime) -> None:
         heals.insert(sqlite, heal)
     for queued in found.queued:
         outbox.insert(sqlite, queued)
+    remains.put(sqlite, found.evidence, now)
 
 
 def told(found: Salvaged) -> str:
@@ -85,6 +97,8 @@ def told(found: Salvaged) -> str:
     sentences = [f"Taken over: {undelivered}, {begun} of the last day, {state}."]
     if not found.queued_whole or found.commits_lost:
         sentences.append("Other undelivered notifications may be lost.")
+    if not found.evidence.whole:
+        sentences.append("Evidence may be missing: `alpimonitor incident verify` says what.")
     if found.state is None:
         sentences.append("If an operator had held or paused healing, that is lost: say it again.")
     if not found.heals_known:

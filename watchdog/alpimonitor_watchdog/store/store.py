@@ -11,12 +11,15 @@ from typing import Any
 from ..core.model import Decision, StartHeal, State
 from ..core.seen import HealSeen
 from ..core.words import HealOutcome, Tag
-from . import directory, heals, incidents, saved_state
+from . import directory, evidence, heals, incidents, saved_state
+from .chain import Head
 from .directory import Claim
 from .errors import StoreError
+from .evidence import Evidence, Item
 from .heals import KEPT, Ended
 from .opening import Opened, in_memory, opened
 from .outbox import Outbox, Outgoing, Queued, address
+from .retention import Retention
 from .timeline import TimelineItem, from_decision, write_timeline
 
 FILE = "watchdog.sqlite"
@@ -42,6 +45,8 @@ class Store:
         self._unsaved: list[TimelineItem] = []
         self._unwritten: dict[str, incidents.Row] = {}
         self._unended: dict[str, Ended] = {}
+        self._evidence = Evidence(found.connection)
+        self._retention = Retention(found.connection, self._evidence)
         self.outbox = Outbox(found.connection)
         self.trouble = found.trouble  # why nothing of it outlives this process; "": it does
         self.warnings = found.warnings  # sentences for people, found while opening
@@ -110,7 +115,7 @@ class Store:
 
         Raises StoreFull or StoreError: then nothing of it is stored and no heal may be started. Its
         incident, events and notifications are kept in memory all the same, sent from there, and stored by the
-        next save that works: the caller must not hand them in again.
+        next save that works: the caller must not hand them in again. Evidence that waits is stored with it.
         """
         items = from_decision(decision, at)
         queued: list[Queued] = []
@@ -134,6 +139,7 @@ class Store:
                     self.outbox.write(sqlite, queued)
                     for ended in self._unended.values():
                         heals.end(sqlite, ended)
+                    self._evidence.write(sqlite)
                     for id in begun:
                         heals.reserve(sqlite, id, incident, at)
             except StoreError:
@@ -145,6 +151,38 @@ class Store:
             self._unwritten.clear()
             self._unended.clear()
             self.outbox.written(queued)
+            self._evidence.written()
+
+    def keep(self, items: Sequence[Item], at: datetime) -> None:
+        """Append evidence to the chain, at once; what was read before is kept once.
+
+        Raises StoreError; then it is in the chain all the same, held in memory, and stored by the next call
+        or save that works: the caller must not hand it in again.
+        """
+        self._evidence.keep(items, at)
+
+    @property
+    def evidence_head(self) -> Head:
+        """The end of the chain of evidence, with what is held in memory."""
+        return self._evidence.head
+
+    def attach(self, incident: str, since: datetime) -> None:
+        """Give `incident` the evidence that was seen since `since` while none was open; the chain stays.
+
+        Raises StoreError; then it is done by the next call or save that works.
+        """
+        self._evidence.attach(incident, since)
+
+    def evidence(self, incident: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest rows of the chain, of `incident` or of all, in order; at most `limit`.
+
+        Each is {id, at, kind, incident, key, body, previous, hash}. Raises StoreError.
+        """
+        return [evidence.as_json(row) for row in evidence.newest(self._connection, incident, limit)]
+
+    def prune(self, now: datetime) -> None:
+        """Let go of what is too old, for a few milliseconds and once an hour. Raises nothing."""
+        self._retention.prune(now)
 
     def note(self, incident: str | None, at: datetime, event: str, source: str, detail: str = "") -> None:
         """Add an event to a timeline; kept in memory while the store cannot take it. Raises StoreError."""
@@ -186,12 +224,15 @@ class Store:
 
     def incidents(self, limit: int = 50) -> list[dict[str, Any]]:
         """The newest first: {id, key, opened_at, restored_at, resolved_at, phase, symptoms, losses, repeated,
-        acknowledged_at, acknowledged_by}. Raises StoreError.
+        acknowledged_at, acknowledged_by, verdict}. Raises StoreError.
         """
         return incidents.newest(self._connection, limit)
 
     def incident(self, id: str) -> dict[str, Any] | None:
-        """One incident with its `timeline`, `notifications` and `heals`, each in order. Raises StoreError."""
+        """One incident with its `timeline`, `notifications` and `heals`, each in order.
+
+        Its `evidence` is {count, head}: how many rows it has, and the hash of the last. Raises StoreError.
+        """
         return incidents.one(self._connection, id)
 
     def timeline(self, limit: int = 50) -> list[dict[str, Any]]:

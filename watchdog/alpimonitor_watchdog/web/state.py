@@ -6,12 +6,17 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import TypeAdapter
+
 from ..core.good import expected_now
 from ..core.guards import circuit_open, heals_spent
 from ..core.seen import HealthSeen, PlanSeen, TableExpected, TableSeen
+from ..core.verdict import Verdict
 from ..store.timeline import stamp
 from .sentences import how_it_stands, label, seconds_to_heal, tone, what_to_do
 from .view import View
+
+_VERDICT = TypeAdapter(Verdict)  # the same form in which the store keeps it
 
 
 def as_json(view: View, age: float, *, stale_after: float, version: str) -> dict[str, Any]:
@@ -53,6 +58,7 @@ def as_json(view: View, age: float, *, stale_after: float, version: str) -> dict
         ],
         "undetermined": sorted(view.findings.undetermined),
         "look": _look(view),
+        "recorder": _recorder(view),
         "tables": _tables(view),
         "health": _health(view),
         "ingestion": _ingestion(view),
@@ -83,6 +89,21 @@ def _incident(view: View) -> dict[str, Any] | None:
             else None
         ),
         "plan": plan_as_json(view.state.plan) if view.state.plan else None,
+        "verdict": _VERDICT.dump_python(incident.verdict, mode="json") if incident.verdict else None,
+    }
+
+
+def _recorder(view: View) -> dict[str, Any] | None:
+    """How the flight recorder stands; null when it could not be asked."""
+    recorder = view.observation.database.recorder if view.observation else None
+    if recorder is None:
+        return None
+    return {
+        "installed": recorder.installed,
+        "armed": recorder.armed,
+        "readable": recorder.readable,
+        "unarmed": list(recorder.unarmed),
+        "drops": recorder.drops,
     }
 
 

@@ -1,0 +1,1 @@
+"""The flight recorder: who took rows. Installs it, says whether it is armed, takes it away, hears it."""
