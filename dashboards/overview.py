@@ -183,6 +183,40 @@ def healing() -> list[stat.Panel]:
     ]
 
 
+def attribution() -> list[stat.Panel]:
+    return [
+        figure(
+            "Flight recorder",
+            "Whether every destructive statement on the guarded tables is recorded. Not armed: a loss would "
+            "still be noticed and healed, and nobody could say who did it.",
+            query("min(watchdog_recorder_armed)"),
+        )
+        .mappings(either(("NOT ARMED", RED), ("armed", GREEN)))
+        .span(8),
+        figure(
+            "Could be named now",
+            "The share of what has to hold so that the session behind a loss could be named. "
+            "`alpimonitor watchdog check` lists each gap with its remedy.",
+            query("min(watchdog_attribution_readiness_ratio)"),
+        )
+        .unit("percentunit")
+        .thresholds(steps((0.6, YELLOW), (0.8, GREEN), below=RED))
+        .span(8),
+        figure(
+            "Destructive statements",
+            "Recorded statements within the time range that took rows, by operation. Who ran them: "
+            "`alpimonitor watchdog diagnose`.",
+            query(
+                "round(sum by (operation) (increase("
+                'watchdog_destructive_statements_total{operation=~"delete|truncate|drop"}[$__range])))',
+                "{{operation}}",
+            ),
+        )
+        .thresholds(steps((1, YELLOW)))
+        .span(8),
+    ]
+
+
 def notifications() -> list[stat.Panel]:
     return [
         figure(
@@ -261,6 +295,7 @@ def overview() -> dashboard.Dashboard:
         ("Now", now()),
         ("Context", [missing_rows(), rows_table(), symptoms()]),
         ("Healing", healing()),
+        ("Who did it", attribution()),
         ("Notifications and probe", [*notifications(), probe_durations()]),
     )
     number = 0

@@ -212,6 +212,30 @@ def test_the_journal_keeps_so_many_old_rows_and_of_an_update_the_new_ones(record
     assert [row[0] for row in rows] == ["update", "delete", "delete", "delete", "truncate"]
 
 
+def test_columns_may_be_named_as_anything_in_the_recorder_is(recorded: str) -> None:
+    run(
+        recorded, "CREATE TABLE odd (event int, stack int, taken int, tells int, tg_op int, rows int, id int)"
+    )
+    recorders.guard(recorded, "odd", journal=5)
+    warnings = run(
+        recorded,
+        "INSERT INTO odd VALUES (1, 2, 3, 4, 5, 6, 7)",
+        "UPDATE odd SET event = 11",
+        "DELETE FROM odd",
+        "INSERT INTO odd VALUES (1, 2, 3, 4, 5, 6, 7)",
+        "TRUNCATE odd",
+    )
+    assert warnings == []
+    assert recorders.brief(recorded) == [
+        *(("update", "odd", 1, None), ("delete", "odd", 1, 0), ("truncate", "odd", 1, 0))
+    ]
+    with psycopg.connect(recorded) as owner:
+        rows = owner.execute(
+            "SELECT before -> 'event', after -> 'event' FROM flight_recorder.journal"
+        ).fetchall()
+    assert rows == [(1, 11), (11, None), (1, None)]
+
+
 @pytest.mark.parametrize(
     "statement",
     [

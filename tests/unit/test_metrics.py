@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen
 from alpimonitor_watchdog.core.model import Decision, Transition
 from alpimonitor_watchdog.core.remedies import REFUSALS
 from alpimonitor_watchdog.core.seen import Findings, Observation
@@ -189,3 +190,47 @@ def test_a_stepped_wall_clock_moves_the_timestamp_only() -> None:
     publish(metrics, views.observation())
     found = publish(metrics, views.observation(views.AT - timedelta(hours=1)))
     assert found["watchdog_last_tick_timestamp_seconds"] == views.AT.timestamp() - 3600
+
+
+def recorded(*operations: tuple[Operation, str]) -> Observation:
+    events = tuple(
+        Event(
+            *(number, views.observation().at, operation, table, 1, 0),
+            *("owner", "owner", "ops-shell", None, 4242, None, 700 + number, "DELETE"),
+        )
+        for number, (operation, table) in enumerate(operations)
+    )
+    seen = views.observation()
+    recorder = RecorderSeen(installed=True, events=events)
+    return replace(seen, database=replace(seen.database, recorder=recorder))
+
+
+def test_recorded_statements_are_counted_by_operation_and_declared_table() -> None:
+    metrics = Metrics(channels=[], healers=[], version="1", context=["station"])
+    name = "watchdog_destructive_statements_total"
+    assert samples(metrics)[f"{name}{{operation=delete}}{{table=station}}"] == 0
+    publish(metrics, recorded((Operation.DELETE, "station"), (Operation.DELETE, "station")))
+    found = publish(metrics, recorded((Operation.TRUNCATE, "station"), (Operation.DELETE, "somebody's")))
+    assert found[f"{name}{{operation=delete}}{{table=station}}"] == 2
+    assert found[f"{name}{{operation=truncate}}{{table=station}}"] == 1
+    assert found[f"{name}{{operation=delete}}{{table=other}}"] == 1
+
+
+def test_a_recorder_that_could_not_be_asked_is_neither_armed_nor_not() -> None:
+    metrics = make()
+    assert "watchdog_recorder_armed" not in publish(metrics, views.observation())
+    assert publish(metrics, recorded())["watchdog_recorder_armed"] == 1
+    seen = recorded()
+    assert seen.database.recorder is not None
+    unarmed = replace(seen.database.recorder, unarmed=("station",))
+    seen = replace(seen, database=replace(seen.database, recorder=unarmed))
+    assert publish(metrics, seen)["watchdog_recorder_armed"] == 0
+
+
+def test_readiness_shows_only_what_was_measured() -> None:
+    metrics = make()
+    assert "watchdog_attribution_readiness_ratio" not in samples(metrics)
+    metrics.readiness(0.75)
+    assert samples(metrics)["watchdog_attribution_readiness_ratio"] == 0.75
+    metrics.readiness(None)
+    assert "watchdog_attribution_readiness_ratio" not in samples(metrics)

@@ -12,7 +12,7 @@ from alpimonitor_watchdog.recorder.status import Status, TableStatus
 from alpimonitor_watchdog.recorder.tell import state
 from alpimonitor_watchdog.recorder.wishes import Wish, script, spelled
 
-FROZEN = "4a59fbf97eea59e968140cd811bf60937de880aed137466fe7f0cca37c1991bd"
+FROZEN = "d9ef82ed3568af26d107fc91f0196074d2dacf943e6f53c038750869f1ce1416"
 
 
 def test_the_frozen_sql_was_not_edited() -> None:

@@ -191,6 +191,7 @@ CREATE OR REPLACE FUNCTION flight_recorder.record_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
 AS $body$
+#variable_conflict use_variable
 DECLARE
     event bigint;
     tells boolean;
@@ -218,12 +219,13 @@ BEGIN
                 act.transaction,
                 CASE WHEN TG_ARGV[1] = 'true' AND strpos(lower(act.statement), 'password') = 0 THEN act.statement
                     ELSE flight_recorder.told(act.statement, TG_ARGV[1] = 'true') END,
-                CASE WHEN strpos(stack, chr(10)) = 0 THEN '' ELSE flight_recorder.inner_context(stack, TG_ARGV[1] = 'true') END,
+                CASE WHEN strpos(stack, chr(10)) = 0 THEN ''
+                    ELSE flight_recorder.inner_context(stack, TG_ARGV[1] = 'true') END,
                 act.reason
             FROM flight_recorder.act, LATERAL (
                 SELECT count(*) AS rows,
-                    CASE WHEN TG_ARGV[0] = 'context' AND TG_OP = 'DELETE'
-                            AND pg_relation_size(TG_RELID) <= greatest(count(*), 64) * current_setting('block_size')::integer
+                    CASE WHEN TG_ARGV[0] = 'context' AND TG_OP = 'DELETE' AND pg_relation_size(TG_RELID)
+                            <= greatest(count(*), 64) * current_setting('block_size')::integer
                         THEN flight_recorder.remaining(TG_RELID, count(*)) END AS remaining
                 FROM old_rows
                 HAVING count(*) > 0
@@ -246,7 +248,8 @@ BEGIN
             END;
         END IF;
         IF taken IS DISTINCT FROM 0 THEN
-            RAISE WARNING 'flight recorder: % of %.% was not recorded: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, failure
+            RAISE WARNING 'flight recorder: % of %.% was not recorded: %',
+                TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, failure
                 USING DETAIL = format('%s row(s) by %s as %s (%s), pid %s, transaction %s', coalesce(taken::text, '?'),
                         session_user, current_setting('role'), current_setting('application_name'), pg_backend_pid(),
                         pg_current_xact_id()),
@@ -599,7 +602,8 @@ DECLARE
     keeper CONSTANT name := 'alpimonitor_recorder';
     owner CONSTANT name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'flight_recorder');
     installer CONSTANT name := current_user;
-    becoming CONSTANT text := CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'SET' END;
+    becoming CONSTANT text :=
+        CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'SET' END;
     was CONSTANT text := current_setting('role');
     thing text;
 BEGIN
