@@ -101,7 +101,7 @@ def invitation(props: Props) -> Beat:
             "psql, as the owner of the tables:",
             props.psql_line(),
             "and there, for instance:  TRUNCATE station CASCADE;",
-            "tell the sidecar, such as  status  or  watchdog hold --reason looking:",
+            "ask and tell the sidecar, such as  watchdog diagnose  or  watchdog hold --reason looking:",
             props.command_line(),
         ),
     )

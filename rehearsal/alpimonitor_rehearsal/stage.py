@@ -91,8 +91,15 @@ class Props:
         return f"{settings} {shlex.quote(str(self.server.psql))}"
 
     def command_line(self) -> str:
-        """The beginning of a line that speaks with the sidecar, of two with the second."""
+        """The beginning of a line that speaks with the sidecar, of two with the second.
+
+        And with the database, as the sidecar's role: the password is in the file, not in the line.
+        """
         settings = {
+            "WATCHDOG_DATABASE_URL": f"postgresql://{WATCHDOG}@127.0.0.1:{self.server.port}/{DATABASE}",
+            "PGPASSFILE": str(self.folder / "pgpass"),
+            "WATCHDOG_CONFIG": str(self.folder / "watchdog.toml"),
+            "ALPIMONITOR_API_URL": self.addresses.api.removesuffix("/api/v1"),
             "WATCHDOG_LISTEN": self.addresses.sidecar.removeprefix("http://"),
             "WATCHDOG_STATE_DIR": str(self.folder / _state_folder("" if self.network is None else SECOND)),
         }
@@ -261,7 +268,7 @@ def _state_folder(called: str) -> str:
 def _write_pgpass(folder: Path, logins: Mapping[str, Login]) -> None:
     descriptor = os.open(folder / "pgpass", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(logins[OWNER].pgpass)
+        file.write(logins[OWNER].pgpass + logins[WATCHDOG].pgpass)
 
 
 def _keep_log(server: PostgresServer, folder: Path) -> None:

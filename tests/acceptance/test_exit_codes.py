@@ -351,6 +351,19 @@ CASES: dict[str, dict[int, Case]] = {
         2: lambda s: s.run("settings reference --check"),
         130: lambda s: interrupted_in_a_file(s, "settings reference --output FIFO --check"),
     },
+    "watchdog diagnose": {
+        0: lambda s: s.run(
+            "watchdog diagnose", WATCHDOG_DATABASE_URL=s.database(), DEPLOYMENT_ENVIRONMENT="test"
+        ),
+        1: lambda s: s.run(
+            "watchdog diagnose",
+            WATCHDOG_DATABASE_URL=s.changed("seeded", "DELETE FROM withdrawal"),
+            DEPLOYMENT_ENVIRONMENT="test",
+        ),
+        2: lambda s: s.run("watchdog diagnose"),
+        5: lambda s: s.run("watchdog diagnose", WATCHDOG_DATABASE_URL=NOBODY),
+        130: lambda s: s.interrupt_at_the_database("watchdog diagnose", "WATCHDOG_DATABASE_URL"),
+    },
     "watchdog check": {
         0: everything_holds,
         1: lambda s: s.run("watchdog check", WATCHDOG_DATABASE_URL=s.database("empty")),

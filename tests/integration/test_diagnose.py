@@ -257,6 +257,7 @@ def test_what_cannot_be_used_is_refused_with_what_to_do(empty_database: str, tmp
 
     assert "name them with --table" in refused(*theirs)
     assert "not the name of a table" in refused(*theirs, "--table", "a.b.c")
+    assert "no table nope, and nothing is recorded" in refused(*theirs, "--table", "nope")
     assert "NOBODY is not set" in refused("--database-url-env", "NOBODY", "--table", "customer")
     assert "There is no store" in refused(*theirs, "--table", "customer", "--state-dir", str(tmp_path))
     assert "--table and --config" in refused(*theirs, "--table", "customer", "--config", "watchdog.toml")

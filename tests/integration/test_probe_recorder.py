@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from alpimonitor_rehearsal.waiting import wait_until
-from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen
+from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen, SessionSeen
+from alpimonitor_watchdog.probe.bounded import Bounded, Late
 from alpimonitor_watchdog.probe.catalog import Guarded
+from alpimonitor_watchdog.probe.fingerprint import Fingerprinting
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
+from alpimonitor_watchdog.probe.queries import queries
 from tests.armed import arm
 from tests.databases import PostgresForTests, new_database
 from tests.login_roles import LoginRole, login_role
@@ -266,20 +271,110 @@ def test_more_events_than_one_look_takes_come_with_the_next_ones_the_oldest_firs
 ) -> None:
     probe = probing(empty_database)
     read(probe)
-    admin.execute("INSERT INTO station SELECT generate_series(1, 1200)")
-    admin.execute(
-        "DO $$ BEGIN FOR n IN 1..1200 LOOP DELETE FROM station WHERE ctid = (SELECT min(ctid) FROM station); "
-        "END LOOP; END $$"
-    )
+    _change(admin, 1200)
     found: list[tuple[Event, ...]] = []
     for _ in range(2):
         found.append(read(probe).events)
-        admin.execute("UPDATE station SET id = 0 WHERE id = (SELECT max(id) FROM station)")
+        admin.execute("UPDATE station SET id = 0 WHERE id = 0")
+        admin.execute("INSERT INTO station VALUES (0)")
+        admin.execute("UPDATE station SET id = 0 WHERE id = 0")
     found += [read(probe).events for _ in range(3)]
     numbers = [event.id for events in found for event in events]
-    assert [len(events) for events in found] == [500, 500, 200, 2, 0]
-    assert len(set(numbers)) == len(numbers) == 1202
-    assert numbers[:1200] == sorted(numbers[:1200])
+    assert [len(events) for events in found] == [500, 500, 200, 4, 0]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_loss_does_not_wait_for_its_turn_and_is_not_told_again_when_it_comes(
+    admin: psycopg.Connection, empty_database: str, probing: Probing
+) -> None:
+    probe = probing(empty_database)
+    read(probe)
+    with psycopg.connect(empty_database) as earlier:
+        earlier.execute("DELETE FROM station WHERE id = 1")
+        _change(admin, 1200)
+        admin.execute("DELETE FROM measurement WHERE id = 1")  # takes no context
+        admin.execute("DELETE FROM station WHERE id = 2")
+        first = read(probe).events
+        earlier.commit()
+        admin.execute("DROP TABLE station")
+    found = [first, *(read(probe).events for _ in range(5))]
+    of_station = [
+        [str(event.operation) for event in events if event.operation is not Operation.UPDATE]
+        for events in found
+    ]
+    assert of_station == [["delete"], ["delete", "drop"], ["delete"], [], [], []]
+    assert [event.table for event in found[2] if event.operation is Operation.DELETE] == [
+        "public.measurement"
+    ]
+    numbers = [event.id for events in found for event in events]
+    assert len(numbers) == len(set(numbers)) == 1204
+
+
+@pytest.mark.parametrize("kind", ["UPDATE", "DELETE"])
+def test_a_loss_is_told_at_once_however_many_events_wait(
+    admin: psycopg.Connection, empty_database: str, probing: Probing, kind: str
+) -> None:
+    """In the 50 ms that a statement has, of a table that was never analyzed."""
+    first = probing(empty_database, timeout=0.05)
+    wait_until("a whole look", lambda: first.look().recorder is not None, deadline=20)
+    cursor = read(first).cursor
+    first.close()
+    _wait(admin, kind.lower(), 200_000)
+    probe = probing(empty_database, cursor=cursor, timeout=0.05)
+    found: list[Event] = []
+    admin.execute("DELETE FROM station")
+
+    def told() -> bool:
+        seen = probe.look().recorder
+        found.extend(seen.events if seen is not None else ())
+        return any(event.table == "station" and event.rows == 10 for event in found)
+
+    wait_until("the loss", told, deadline=5)
+    assert len(found) < 5_000
+    asked = [probe.look().recorder for _ in range(5)]
+    assert all(seen is not None and len(seen.events) == 500 for seen in asked)
+
+
+def test_neither_a_plan_for_few_events_nor_an_open_transaction_of_many_keeps_a_loss_from_being_told(
+    admin: psycopg.Connection, empty_database: str, probing: Probing
+) -> None:
+    """In the 50 ms that a statement has, on the connection that planned its statements for no events."""
+    probe = probing(empty_database, timeout=0.05)
+    wait_until("a whole look", lambda: probe.look().recorder is not None, deadline=20)
+    with psycopg.connect(empty_database) as open_one:
+        _wait(open_one, "update", 500_000)
+        admin.execute("DELETE FROM station")
+        found: list[Event] = []
+
+        def told() -> bool:
+            seen = probe.look().recorder
+            found.extend(seen.events if seen is not None else ())
+            return bool(found)
+
+        wait_until("the loss", told, deadline=5)
+        assert [event.table for event in found] == ["station"]
+    wait_until("a page of the others", lambda: len(read(probe).events) == 500, deadline=5)
+
+
+def _change(admin: psycopg.Connection, times: int) -> None:
+    """So many recorded statements of one transaction that take nothing, each of one row."""
+    admin.execute("INSERT INTO station VALUES (0)")
+    admin.execute(
+        sql.SQL(
+            "DO $$ BEGIN FOR n IN 1..{} LOOP UPDATE station SET id = 0 WHERE id = 0; END LOOP; END $$"
+        ).format(sql.Literal(times))
+    )
+
+
+def _wait(admin: psycopg.Connection, operation: str, events: int) -> None:
+    """So many events of one transaction on the operational table."""
+    admin.execute(
+        "INSERT INTO flight_recorder.event (at, operation, schema_name, table_name, relation, rows, "
+        "session_role, role, application_name, pid, transaction, statement, inner_context) "
+        "SELECT now(), %s, 'public', 'measurement', 'measurement'::regclass, 1, 'app', 'app', 'psql', 1, "
+        "pg_current_xact_id()::text::bigint, '', '' FROM generate_series(1, %s)",
+        (operation, events),
+    )
 
 
 def test_without_a_cursor_it_begins_with_the_newest_of_the_last_day(
@@ -432,6 +527,86 @@ def test_the_sessions_of_older_events_are_nobodys_business(
     seen = read(probing(empty_database))
     assert len(seen.events) == 1
     assert seen.sessions == ()
+
+
+def test_the_sessions_behind_many_losses_are_each_told_and_those_behind_other_changes_are_not(
+    admin: psycopg.Connection, empty_database: str, probing: Probing
+) -> None:
+    probe = probing(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as deleting:
+        deleting.execute("DELETE FROM station WHERE id = 1")
+        for _ in range(3):
+            _change(admin, 100)
+            admin.execute("DELETE FROM measurement WHERE id = 1")
+        assert [session.pid for session in read(probe).sessions] == [deleting.info.backend_pid]
+        assert [session.pid for session in read(probe).sessions] == [deleting.info.backend_pid]
+
+
+def test_a_later_process_knows_the_sessions_of_losses_that_were_read_before_it(
+    admin: psycopg.Connection, empty_database: str, probing: Probing
+) -> None:
+    first = probing(empty_database)
+    admin.execute("DELETE FROM station WHERE id = 1")
+    read(first)
+    cursor = read(first).cursor
+    later = read(probing(empty_database, cursor=cursor))
+    assert later.events == ()
+    assert [session.pid for session in later.sessions] == [admin.info.backend_pid]
+
+
+def test_sessions_that_cannot_be_asked_for_cost_the_look_nothing_else(
+    admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probing(empty_database)
+    read(probe)
+    admin.execute("DELETE FROM station WHERE id = 1")
+    (known,) = read(probe).sessions
+    with psycopg.connect(empty_database, autocommit=True) as other, monkeypatch.context() as failing:
+        other.execute("DELETE FROM station WHERE id = 2")
+        failing.setitem(queries(), "sessions", replace(queries()["sessions"], text="SELECT 1/0, %(pids)s"))
+        seen = read(probe)
+        assert len(seen.events) == 1
+        assert set(seen.sessions) == {known, SessionSeen(other.info.backend_pid, None, None)}
+
+
+def test_a_connection_that_ends_after_the_events_were_read_costs_none_of_them(
+    admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probing(empty_database)
+    read(probe)
+    admin.execute("DELETE FROM station")
+    take = Fingerprinting.take
+    cut: list[int] = []
+
+    def ended(self: Fingerprinting, connection: psycopg.Connection, *given: Any, **options: Any) -> Any:
+        if not cut:
+            cut.append(connection.info.backend_pid)
+            admin.execute("SELECT pg_terminate_backend(%s, 10000)", cut)
+        return take(self, connection, *given, **options | {"now": True})
+
+    monkeypatch.setattr(Fingerprinting, "take", ended)
+    assert [event.table for event in read(probe).events] == ["station"]
+    assert cut
+    assert read(probe).events == ()
+
+
+def test_a_look_that_ends_too_late_leaves_its_events_to_the_next_one(
+    admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probing(empty_database)
+    read(probe)
+    admin.execute("DELETE FROM station")
+    run = Bounded.run
+
+    def late(self: Bounded[Any]) -> Any:
+        run(self)
+        raise Late
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Bounded, "run", late)
+        assert probe.look().unseen is not None
+    assert [event.table for event in read(probe).events] == ["station"]
+    assert read(probe).events == ()
 
 
 def test_a_plain_role_knows_that_a_session_is_there_and_nothing_else_of_it(

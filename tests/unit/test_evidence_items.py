@@ -60,7 +60,7 @@ def test_a_healthy_look_is_no_evidence_whatever_its_counters_say() -> None:
 def test_a_change_is_kept_with_what_it_was_just_before() -> None:
     counted = replace(PRINT, next_transaction=750)
     _, quiet, changed, again = looks(
-        *(DatabaseSeen(fingerprint=each) for each in (PRINT, counted, EMPTIED, EMPTIED))
+        *(DatabaseSeen(fingerprint=each, recorder=ARMED) for each in (PRINT, counted, EMPTIED, EMPTIED))
     )
     assert (quiet, again) == ([], [])
     assert [item.body["next_transaction"] for item in changed] == [750, 700]
@@ -73,7 +73,7 @@ def test_a_new_process_begins_with_the_fingerprint_of_the_last_one() -> None:
 
 
 def test_while_an_incident_is_open_a_fingerprint_is_kept_once_a_minute() -> None:
-    seen = [DatabaseSeen(fingerprint=replace(PRINT, lsn=number)) for number in range(13)]
+    seen = [DatabaseSeen(fingerprint=replace(PRINT, lsn=number), recorder=ARMED) for number in range(13)]
     open_ = looks(*seen, incident="i", every=timedelta(seconds=10))
     assert [number for number, items in enumerate(open_) if items] == [0, 6, 12]
     assert {item.incident for items in open_ for item in items} == {"i"}
@@ -161,6 +161,34 @@ def test_a_recorder_that_was_changed_between_two_looks_leaves_a_gap() -> None:
 
 def test_a_recorder_that_could_not_be_asked_says_nothing_of_it() -> None:
     assert looks(DatabaseSeen(recorder=ARMED), DatabaseSeen(), DatabaseSeen(recorder=ARMED)) == [[], [], []]
+
+
+def test_a_recorder_that_cannot_be_asked_for_several_looks_is_a_gap_once_and_so_is_its_end() -> None:
+    armed, unasked = DatabaseSeen(recorder=ARMED), DatabaseSeen()
+    first, second, third, fourth, fifth, asked, later, again = looks(
+        armed, unasked, unasked, unasked, unasked, armed, armed, unasked
+    )
+    assert (first, second, third, fifth, later, again) == ([], [], [], [], [], [])
+    (begun,) = fourth
+    assert (begun.body["recording"], begun.body["from"], begun.body["until"]) == (
+        "unread",
+        AT,
+        AT + 3 * SECOND,
+    )
+    assert "the recorder's events could not be read since 2026-04-21T12:10:00.000Z" in begun.body["says"]
+    (ended,) = asked
+    assert (ended.body["recording"], ended.body["from"]) == ("armed", AT)
+    assert "They can be read again" in ended.body["says"]
+
+
+def test_a_recorder_that_could_never_be_asked_is_a_gap_since_the_first_look() -> None:
+    *_, last = looks(DatabaseSeen(), DatabaseSeen(), DatabaseSeen())
+    assert [item.body["from"] for item in last] == [AT]
+
+
+def test_looks_that_did_not_see_the_database_say_nothing_of_its_recorder() -> None:
+    unasked, unseen = DatabaseSeen(), DatabaseSeen(unseen=Unseen.UNREACHABLE)
+    assert looks(DatabaseSeen(recorder=ARMED), unasked, unseen, unseen, unasked, unseen) == [[]] * 6
 
 
 def test_a_database_that_cannot_be_seen_is_evidence_of_an_open_incident_alone() -> None:

@@ -565,3 +565,8 @@ def test_a_guard_rail_asks_in_the_order_of_the_list_and_of_no_other() -> None:
     assert [guard(broken(case())) for guard, (_, broken) in zip(GUARDS, BREAKS, strict=True)] == [
         reason for reason, _ in BREAKS
     ]
+
+
+def test_rows_that_nothing_took_though_all_was_recorded_are_not_put_back() -> None:
+    older = Verdict(What.UNKNOWN, Confidence.OPEN, circumstances=(Circumstance.UNEXPLAINED,))
+    assert guards.verdict_allows(replace(case(), verdict=older)) is Reason.VERDICT_FORBIDS

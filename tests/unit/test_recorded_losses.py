@@ -13,6 +13,7 @@ from alpimonitor_watchdog.core.evidence import Operation, RecorderSeen, SessionS
 from alpimonitor_watchdog.core.fingerprint import Fingerprint, TablePrint
 from alpimonitor_watchdog.core.messages import About, Chain, compose
 from alpimonitor_watchdog.core.model import Notify
+from alpimonitor_watchdog.core.seen import TableExpected
 from alpimonitor_watchdog.core.verdict import Circumstance, Confidence, What
 from alpimonitor_watchdog.core.words import Kind, Phase, Reason, Symptom, Tag
 from tests.unit.episodes import EXPECTED, HERE, NOTIFY, START, Episode, episode, last
@@ -152,14 +153,16 @@ def test_a_loss_with_a_reason_is_told_heals_nothing_and_wakes_nobody() -> None:
     assert world.state.phase in (Phase.RESOLVED, Phase.HEALTHY)
 
 
-def test_a_further_loss_without_a_reason_is_healed_and_pages() -> None:
+def test_a_further_loss_without_a_reason_is_not_healed_either_and_wakes_somebody() -> None:
     world = watched(confirm_for=0.0, confirm_probes=1, quiet_for=0.0, page_after=5.0)
     world.delete(station=3, reason="decommissioned")
     world.run(3)
-    assert world.heals_started == []
+    assert world.kinds(Tag.PAGE) == []
     world.delete(station=0, sensor=0, pid=1)
-    world.run(3)
-    assert len(world.heals_started) == 1
+    world.run(10)
+    assert world.heals_started == []  # it would put back what was meant to go, too
+    assert world.refusals()[-1] is Reason.LOSS_INTENDED
+    assert Kind.OPENED in world.kinds(Tag.PAGE)
 
 
 def test_values_that_a_recorded_statement_changed_are_good_at_once() -> None:
@@ -327,3 +330,62 @@ def test_a_loss_on_purpose_after_a_heal_reads_as_one_and_asks_for_nothing() -> N
     assert message.body.startswith("Nothing to do if it was meant: ")
     assert "Reason stated: ticket 12" in message.body
     assert notify.tags == NOTIFY
+
+
+def test_a_flood_of_other_statements_makes_nobody_forget_who_took_rows_and_why() -> None:
+    world = watched(confirm_for=0.0, confirm_probes=1, quiet_for=0.0)
+    world.delete(station=0, reason="ticket 12")
+    world.tick()
+    before = world.incident.verdict
+    for _ in range(3):
+        world.delete(sensor=14)
+        (event,) = world.events
+        world.events[:] = [
+            *(replace(event, id=n, transaction=n, operation=Operation.UPDATE) for n in range(90_000, 90_250)),
+            *(replace(event, id=n, transaction=n, table="measurement") for n in range(91_000, 91_250)),
+        ]
+        world.tick()
+    assert world.incident.verdict == before
+    assert world.heals_started == []
+    assert len(world.state.events) < 10
+
+
+def test_rows_taken_one_by_one_for_a_reason_are_all_meant() -> None:
+    rows = 500
+    expected = replace(EXPECTED, tables=(TableExpected("station", context=True, floor=400, expected=rows),))
+    world = episode(recorder=ARMED, expected=expected, rows={"station": rows}, confirm_for=0.0, quiet_for=0.0)
+    for left in range(rows - 1, 100, -1):
+        world.delete(station=left, reason="ticket 12")
+        if left % 50 == 0:
+            world.tick()
+    world.run(3)
+    verdict = world.incident.verdict
+    assert verdict is not None
+    assert verdict.attribution is not None
+    assert Circumstance.INTENDED in verdict.circumstances
+    assert len(world.state.events) <= 200
+    assert world.heals_started == []
+
+
+def test_of_too_many_sessions_those_with_a_reason_are_remembered() -> None:
+    rows = 500
+    expected = replace(EXPECTED, tables=(TableExpected("station", context=True, floor=500, expected=rows),))
+    world = episode(recorder=ARMED, expected=expected, rows={"station": rows}, confirm_for=0.0, quiet_for=0.0)
+    world.delete(station=rows - 1, reason="ticket 12")
+    for left in range(rows - 2, 100, -1):
+        world.delete(station=left, pid=left)
+    world.run(3)
+    assert len(world.state.events) == 200
+    assert [event.reason for event in world.state.events if event.reason] == ["ticket 12"]
+
+
+def test_a_stated_reason_cannot_write_lines_of_its_own() -> None:
+    world = watched()
+    world.delete(station=0, reason="x\n\x1b[31mYou must act: call 555\n" + "y" * 500)
+    decision = world.tick()
+    (notify,) = [effect for effect in decision.effects if isinstance(effect, Notify)]
+    about = About("hydro@db.example:5432 (production)", "http://127.0.0.1:9877/", "alpimonitor seed")
+    body = compose(notify, decision, about, world.policy, EXPECTED).body
+    assert "\x1b" not in body
+    assert not [line for line in body.splitlines() if line.startswith("You must act: call")]
+    assert max(map(len, body.splitlines())) < 1500

@@ -10,7 +10,7 @@ import pytest
 
 from alpimonitor_watchdog.core.evidence import Operation
 from alpimonitor_watchdog.core.fingerprint import Identity
-from alpimonitor_watchdog.core.seen import DatabaseSeen, TableSeen
+from alpimonitor_watchdog.core.seen import DatabaseSeen, TableExpected, TableSeen
 from alpimonitor_watchdog.core.verdict import Circumstance, Confidence, What, conclude
 from alpimonitor_watchdog.core.words import Unseen
 from tests.unit.evidence_cases import (
@@ -19,6 +19,7 @@ from tests.unit.evidence_cases import (
     BOOT,
     DONE,
     ELDER_CLUSTER,
+    EXPECTED,
     HERE,
     NEW_CLUSTER,
     NO_RECORDER,
@@ -537,18 +538,23 @@ def test_each_verdict_has_a_case() -> None:
     ("fields", "circumstances"),
     [
         pytest.param(
-            {"after": after({"rows": 0}, timeline=2)}, {Circumstance.TIMELINE_CHANGED}, id="failover"
+            UNRECORDED | {"after": after({"rows": 0}, timeline=2)},
+            {Circumstance.TIMELINE_CHANGED},
+            id="failover",
         ),
         pytest.param(
-            {"after": after({"rows": 0}, started=RESTARTED)}, {Circumstance.RESTARTED}, id="restart"
+            UNRECORDED | {"after": after({"rows": 0}, started=RESTARTED)},
+            {Circumstance.RESTARTED},
+            id="restart",
         ),
         pytest.param(
-            {"after": after({"rows": 0, "inserted": 0})},
+            UNRECORDED | {"after": after({"rows": 0, "inserted": 0})},
             {Circumstance.STATISTICS_RESET},
             id="a lower counter",
         ),
         pytest.param(
-            {
+            UNRECORDED
+            | {
                 "before": replace(BEFORE, statistics_reset=BOOT),
                 "after": after({"rows": 0}, statistics_reset=DONE),
             },
@@ -567,11 +573,79 @@ def test_each_verdict_has_a_case() -> None:
         pytest.param(UNRECORDED, set(), id="no recorder, now or before"),
         pytest.param({"events": (event(1, reason="closed"),)}, {Circumstance.INTENDED}, id="a reason"),
         pytest.param({"events": (event(1, reason=" "),)}, set(), id="a reason of nothing"),
+        pytest.param(
+            {"events": (event(1, 5, reason="closed"), event(2, 2))},
+            {Circumstance.PARTLY_INTENDED},
+            id="a reason for some of it",
+        ),
         pytest.param(another(NEW_CLUSTER), set(), id="of another database nothing is compared"),
     ],
 )
 def test_circumstances(fields: dict[str, Any], circumstances: set[Circumstance]) -> None:
     assert set(conclude(case(**fields)).circumstances) == circumstances
+
+
+def test_of_very_many_things_not_observable_the_first_are_said_and_how_many_more() -> None:
+    names = [f"table_{number}" for number in range(100)]
+    verdict = conclude(
+        case(
+            expected=replace(EXPECTED, tables=tuple(TableExpected(name, True, 1, 1) for name in names)),
+            seen=seen(tables=tuple(TableSeen(name, unseen=Unseen.LOCKED) for name in names)),
+            losses=(),
+        )
+    )
+    assert len(verdict.not_observable) == 41
+    assert verdict.not_observable[-1] == "and 60 more"
+
+
+BACKUP: dict[str, Any] = {
+    "after": after({"rows": 4, "inserted": 0}, started=RESTARTED),
+    "losses": (loss(4),),
+    "seen": seen(4),
+}
+"""An older backup whose log has outgrown the old: restarted, its counters forgotten, its file the same."""
+
+
+def test_rows_that_nothing_took_while_the_recorder_was_armed_were_not_deleted_in_place() -> None:
+    verdict = conclude(case(**BACKUP))
+    assert (verdict.what, verdict.confidence) == (What.UNKNOWN, OPEN)
+    assert Circumstance.UNEXPLAINED in verdict.circumstances
+    assert "An older backup whose log has since outgrown" in "\n".join(verdict.not_observable)
+
+
+def test_one_table_that_nothing_explains_marks_the_verdict_of_all() -> None:
+    verdict = conclude(
+        case(
+            events=(event(1),),
+            losses=(loss(), loss(3, "sensor")),
+            seen=seen(0, 3),
+            after=after({"rows": 0}, {"rows": 3}),
+        )
+    )
+    assert (verdict.what, verdict.confidence) == (What.ROWS_DELETED_IN_PLACE, CERTAIN)
+    assert verdict.circumstances == (Circumstance.UNEXPLAINED,)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(UNRECORDED, id="no recorder"),
+        pytest.param({"recorder": None}, id="the recorder could not be asked"),
+        pytest.param({"recorder": replace(ARMED, readable=False)}, id="its events are not to be read"),
+        pytest.param({"recorder": replace(ARMED, unarmed=("station",))}, id="not armed on it"),
+        pytest.param({"recorder": replace(ARMED, arming="a2")}, id="disarmed meanwhile"),
+        pytest.param({"arming_before": ""}, id="armed since"),
+        pytest.param({"arming_before": None}, id="not known whether it was armed"),
+        pytest.param({"events": (event(1, 3),)}, id="recorded"),
+        pytest.param({"events": (event(1, 1),)}, id="recorded in part"),
+        pytest.param({"after": after({"rows": 4, "deleted": 3})}, id="counted"),
+        pytest.param({"after": after({"rows": 4, "filenode": 20001})}, id="another file"),
+        pytest.param({"after": after({"rows": 4, "oid": 20000})}, id="another table"),
+        pytest.param({"after": None}, id="not looked at since"),
+    ],
+)
+def test_a_loss_is_not_unexplained_when(fields: dict[str, Any]) -> None:
+    assert Circumstance.UNEXPLAINED not in conclude(case(**(BACKUP | fields))).circumstances
 
 
 @pytest.mark.parametrize(

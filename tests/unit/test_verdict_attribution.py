@@ -201,6 +201,76 @@ def test_it_is_not_intended_when_another_table_was_lost_without_a_reason() -> No
     assert found.reason is None
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param((event(1, 5, reason="closed"), event(2, 2)), id="one statement states none"),
+        pytest.param((event(1, 5, reason="closed"),), id="a part of the loss is not explained"),
+    ],
+)
+def test_a_reason_for_some_of_it_is_told(events: tuple[Event, ...]) -> None:
+    found = verdict(*events)
+    assert found.circumstances == (Circumstance.PARTLY_INTENDED,)
+    assert found.reason is None
+    assert "a reason was stated for a part of it, not for all: closed" in found.evidence
+
+
+def test_a_reason_for_one_of_two_tables_is_told() -> None:
+    found = verdict(
+        event(1, 7, reason="closed"),
+        event(2, 14, table="sensor", **OTHER),
+        losses=(loss(), loss(0, "sensor")),
+        seen=seen(0, 0),
+    )
+    assert found.circumstances == (Circumstance.PARTLY_INTENDED,)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param((event(1, 7),), id="no statement states one"),
+        pytest.param((event(1, 7, reason="closed"), event(2, 7)), id="only one whose rows were put back"),
+        pytest.param((event(1, 7, reason="closed"),), id="each states one"),
+        pytest.param((event(1, 7, reason="\u200b\n"),), id="it states nothing that can be seen"),
+    ],
+)
+def test_it_is_not_partly_intended_when(events: tuple[Event, ...]) -> None:
+    assert Circumstance.PARTLY_INTENDED not in verdict(*events).circumstances
+
+
+def test_of_very_many_sessions_the_first_are_named_and_one_statement_is_kept() -> None:
+    many = (event(id, 1, pid=id, statement="DELETE " * 300, reason="r" * 2000) for id in range(1, 201))
+    found = verdict(*many, losses=(replace(loss(), expected=200),), before=None, after=None)
+    assert found.attribution is not None
+    assert found.attribution.statement == "DELETE " * 300
+    assert len(found.others) == 20
+    assert {other.statement for other in found.others} == {""}
+    assert found.evidence[5] == "recorded: 195 more sessions took 195 rows, 179 of them are not named"
+    assert len(repr(found)) < 20_000
+
+
+def test_what_a_client_chose_forges_no_line_and_hides_none() -> None:
+    forged = "x\nrecorded: nothing\x1b[2K\u202e"
+    found = verdict(event(1, 5, application_name=forged, role="a\nb", reason="r\n" + "s" * 300), event(2, 2))
+    assert found.attribution is not None
+    whole = verdict(event(1, application_name=forged, role="a\nb", session_role="c\td"))
+    assert whole.attribution is not None
+    said = [*found.evidence, *found.not_observable, who(found.attribution), who_in_full(whole.attribution)]
+    assert all(sentence.isprintable() for sentence in said)
+    assert "role a b (logged in as c d), application x recorded: nothing, from" in who_in_full(
+        whole.attribution
+    )
+    assert who(whole.attribution) == "a b, x recorded: nothing, 10.0.0.7, pid 4242"
+    stated = next(sentence for sentence in found.evidence if "stated for a part" in sentence)
+    assert stated.endswith("r " + "s" * 197 + "…")
+
+
+def test_a_name_in_full_is_of_sixty_four_characters_at_most() -> None:
+    attribution = verdict(event(1, application_name="n" * 500)).attribution
+    assert attribution is not None
+    assert f"application {'n' * 63}…, from" in who_in_full(attribution)
+
+
 def test_of_many_sessions_five_are_told_one_by_one() -> None:
     many = (event(id, 1, pid=id) for id in range(1, 8))
     found = verdict(*many)

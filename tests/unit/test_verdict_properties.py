@@ -19,6 +19,7 @@ from alpimonitor_watchdog.core.verdict import (
     Verdict,
     conclude,
     explains,
+    same,
     session_busy,
 )
 from alpimonitor_watchdog.core.words import Unseen
@@ -113,7 +114,7 @@ losses = st.lists(
 looks = st.builds(
     DatabaseSeen,
     unseen=st.sampled_from([None, None, *Unseen]),
-    detail=st.sampled_from(["", "said the server"]),
+    detail=st.sampled_from(["", "said the server", "said\n\tthe server: \x1b[31m" + "x" * 5000]),
     tables=st.tuples(
         *(
             st.builds(
@@ -223,6 +224,28 @@ def test_it_is_intended_only_if_all_that_explains_it_states_a_reason(case: Case)
     assert all(found.reason for found in named(verdict))
     for loss in case.losses:
         assert any(event.reason and took(event, {loss.table: loss}) for event in case.events)
+
+
+@given(cases)
+def test_a_reason_is_for_all_of_it_or_for_a_part_or_for_none(case: Case) -> None:
+    found = conclude(case).circumstances
+    assert not {Circumstance.INTENDED, Circumstance.PARTLY_INTENDED} <= set(found)
+    unreasoned = tuple(replace(event, reason=None) for event in case.events)
+    assert Circumstance.PARTLY_INTENDED not in conclude(replace(case, events=unreasoned)).circumstances
+
+
+@given(cases)
+def test_a_verdict_is_bounded_and_each_sentence_one_visible_line(case: Case) -> None:
+    verdict = conclude(case)
+    sentences = (*verdict.evidence, *verdict.not_observable)
+    assert all(sentence.isprintable() and len(sentence) <= 1000 for sentence in sentences)
+    assert max(len(verdict.evidence), len(verdict.not_observable)) <= 41
+
+
+@given(cases)
+def test_a_verdict_is_the_same_whatever_figures_it_quotes(case: Case) -> None:
+    verdict = conclude(case)
+    assert same(verdict, replace(verdict, evidence=("7 bytes",), not_observable=("8 rows",)))
 
 
 @given(cases)

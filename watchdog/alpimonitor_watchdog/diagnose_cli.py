@@ -14,6 +14,7 @@ from .problems import SettingsError
 from .store.errors import StoreError
 
 if TYPE_CHECKING:
+    from .core.seen import DatabaseSeen
     from .diagnose.answer import Answer
     from .diagnose.kept import Kept
     from .diagnose.target import Target
@@ -89,6 +90,11 @@ def diagnose(
             f"{target.place} has no flight recorder that names its tables, and nobody else does: "
             "name them with --table, or a watchdog.toml with --config"
         )
+    if unknown := _unknown(table or [], seen, kept):
+        _fail(
+            f"--table: {target.place} has no table {', '.join(unknown)}, and nothing is recorded or kept of "
+            "one; write its name as the database has it, with its schema if that is not on the search path"
+        )
     answer = answered(target, seen, kept, datetime.now(UTC))  # noqa: TID251 - a composition root
     typer.echo(json.dumps(as_object(answer), indent=2, ensure_ascii=False) if as_json else told(answer))
     raise typer.Exit(_code(answer))
@@ -130,6 +136,18 @@ def _with_tables(target: Target, kept: Kept) -> Target:
     good = kept.state.good if kept.state is not None else None
     known = [table.name for table in good.tables] if good is not None else []
     return with_tables(target, guarded_by_recorder(target) or known)
+
+
+def _unknown(named: list[str], seen: DatabaseSeen, kept: Kept) -> list[str]:
+    """Names given by hand that are in no catalog, and that nothing says were there before."""
+    good = kept.state.good if kept.state is not None else None
+    known = {table.name for table in good.tables} if good is not None else set()
+    known |= {event.table for event in seen.recorder.events} if seen.recorder is not None else set()
+    return [
+        table.name
+        for table in seen.tables
+        if table.name in named and not table.exists and table.name not in known
+    ]
 
 
 def _code(answer: Answer) -> int:

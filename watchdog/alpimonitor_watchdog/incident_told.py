@@ -154,7 +154,7 @@ def _piece(row: dict[str, Any]) -> str:
 def _event(body: dict[str, Any]) -> str:
     rows = "" if body["rows"] is None else f", {body['rows']} rows"
     left = "" if body["remaining"] is None else f", {body['remaining']} left"
-    return f"{body['operation']} {body['table']}{rows}{left} by {_who(body)}: {body['statement']}"
+    return f"{body['operation']} {body['table']}{rows}{left} by {_who(body)}: {one_line(body['statement'])}"
 
 
 def _fingerprint(body: dict[str, Any]) -> str:

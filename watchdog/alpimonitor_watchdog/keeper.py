@@ -12,7 +12,8 @@ from .core.evidence import DESTRUCTIVE, Attribution, Event
 from .core.messages import Chain
 from .core.model import Decision, State
 from .core.seen import Expectation, Observation
-from .core.verdict import Verdict
+from .core.sentences import REASON_LENGTH, plain
+from .core.verdict import Verdict, same
 from .store import StoreError
 from .store.chain import Head
 from .store.copying import Copied, items_of, verdict_item
@@ -67,7 +68,7 @@ class Keeper:
             except StoreError as error:
                 self._say(error)
             self._incident, self._judged = incident.id, None
-        if incident.verdict is not None and incident.verdict != self._judged:
+        if incident.verdict is not None and not same(incident.verdict, self._judged):
             self._judged = incident.verdict
             self._keep([verdict_item(incident.verdict, incident=incident.id, at=at)], at)
 
@@ -113,5 +114,5 @@ def _told(events: Sequence[Event]) -> str:
         statement="",
         session_role=last.session_role if last.session_role != last.role else None,
     )
-    stated = f"; reason stated: {last.reason}" if last.reason else ""
+    stated = f"; reason stated: {plain(last.reason, REASON_LENGTH)}" if last.reason else ""
     return f"{did}: {who_in_full(session)}{stated}"

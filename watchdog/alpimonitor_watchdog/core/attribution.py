@@ -7,17 +7,19 @@ transaction is one act; the transactions of one backend are one session.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .evidence import DESTRUCTIVE, Attribution, Event, Operation, SessionSeen
 from .seen import Loss
-from .sentences import count, listed, moment
+from .sentences import NAME_LENGTH, REASON_LENGTH, count, listed, moment, plain
 
 _EMPTIES = frozenset({Operation.TRUNCATE, Operation.DROP})
 _SHORT_NAME = 28  # characters of an application_name in a title
 _AT_REST = frozenset({"idle", "disabled"})  # "disabled": the server does not track what its sessions do
 _TOLD = 5  # sessions
+_NAMED = 21  # sessions
+_REASONS = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,12 @@ def sessions(explained: Iterable[Explained], gravest: Iterable[Explained] = ()) 
     return tuple(sorted(found, key=weight, reverse=True))
 
 
+def named(found: tuple[Session, ...]) -> tuple[Attribution, ...]:
+    """Who they are, most first; of very many not all. Only the first with its statement: each may be long."""
+    first, rest = found[:1], found[1:_NAMED]
+    return *map(attributed, first), *(replace(attributed(session), statement="") for session in rest)
+
+
 def attributed(session: Session) -> Attribution:
     """The session by its newest statement; its reason only if each of its statements states one."""
     event = session.newest
@@ -153,9 +161,15 @@ def stated_reason(explained: Iterable[Explained]) -> str | None:
     """Why rows were taken, if all that is lost is explained and each statement of it states why."""
     of_tables = list(explained)
     reasons = [_reason(taken.event) for of_table in of_tables for taken in of_table.taken]
-    if not reasons or None in reasons or not all(of_table.whole for of_table in of_tables):
+    if None in reasons or not all(of_table.whole for of_table in of_tables):
         return None
-    return "; ".join(sorted({reason for reason in reasons if reason is not None}))
+    return any_reason(of_tables)
+
+
+def any_reason(explained: Iterable[Explained]) -> str | None:
+    """The reasons that are stated for any of what is lost."""
+    reasons = {_reason(taken.event) for of_table in explained for taken in of_table.taken}
+    return plain("; ".join(sorted(reason for reason in reasons if reason)), _REASONS) or None
 
 
 def session_busy(events: tuple[Event, ...], sessions: tuple[SessionSeen, ...]) -> SessionSeen | None:
@@ -178,22 +192,20 @@ def session_busy(events: tuple[Event, ...], sessions: tuple[SessionSeen, ...]) -
 
 def who(attribution: Attribution) -> str:
     """For a title: `alpimonitor_owner, ops-shell, 10.0.0.7, pid 4242`."""
-    name = attribution.application_name.strip()
-    if len(name) > _SHORT_NAME:
-        name = name[: _SHORT_NAME - 1] + "…"
-    parts = (attribution.role, name, attribution.client_addr or "local socket", f"pid {attribution.pid}")
+    name = plain(attribution.application_name, _SHORT_NAME)
+    parts = (
+        plain(attribution.role, NAME_LENGTH),
+        name,
+        attribution.client_addr or "local socket",
+        f"pid {attribution.pid}",
+    )
     return ", ".join(part for part in parts if part)
 
 
 def who_in_full(attribution: Attribution) -> str:
     """For a body: role, application, address, pid, transaction and time."""
     when = f", at {moment(attribution.at)} UTC" if attribution.at is not None else ""
-    login = f" (logged in as {attribution.session_role})" if attribution.session_role else ""
-    return (
-        f"role {attribution.role}{login}, application {attribution.application_name.strip() or 'not named'}, "
-        f"from {attribution.client_addr or 'a local socket'}, pid {attribution.pid}, "
-        f"transaction {attribution.transaction}{when}"
-    )
+    return f"{_client(attribution)}, transaction {attribution.transaction}{when}"
 
 
 def recorded(found: tuple[Session, ...], now: datetime | None) -> tuple[str, ...]:
@@ -201,7 +213,8 @@ def recorded(found: tuple[Session, ...], now: datetime | None) -> tuple[str, ...
     told = [_told(session, now) for session in found[:_TOLD]]
     if rest := found[_TOLD:]:
         rows = sum(session.rows for session in rest)
-        told.append(f"recorded: {count(len(rest), 'more session')} took {count(rows, 'row')}")
+        unnamed = f", {len(found) - _NAMED} of them are not named" if len(found) > _NAMED else ""
+        told.append(f"recorded: {count(len(rest), 'more session')} took {count(rows, 'row')}{unnamed}")
     return tuple(told)
 
 
@@ -218,11 +231,16 @@ def _told(session: Session, now: datetime | None) -> str:
         if len(transactions) == 1
         else f"{len(transactions)} transactions, {transactions[0]} to {transactions[-1]}"
     )
-    login = f" (logged in as {last.session_role})" if last.session_role != last.role else ""
+    return f"recorded {moment(first.at, now)}{until}: {said}; {_client(attributed(session))}, {which}"
+
+
+def _client(attribution: Attribution) -> str:
+    became = attribution.session_role
+    login = f" (logged in as {plain(became, NAME_LENGTH)})" if became else ""
     return (
-        f"recorded {moment(first.at, now)}{until}: {said}; role {last.role}{login}, "
-        f"application {last.application_name.strip() or 'not named'}, "
-        f"from {last.client_addr or 'a local socket'}, pid {last.pid}, {which}"
+        f"role {plain(attribution.role, NAME_LENGTH)}{login}, "
+        f"application {plain(attribution.application_name, NAME_LENGTH) or 'not named'}, "
+        f"from {attribution.client_addr or 'a local socket'}, pid {attribution.pid}"
     )
 
 
@@ -243,7 +261,7 @@ def _rows(event: Event, otherwise: int) -> int:
 
 
 def _reason(event: Event) -> str | None:
-    return (event.reason or "").strip() or None
+    return plain(event.reason or "", REASON_LENGTH) or None
 
 
 def _in_order(events: Iterable[Event]) -> list[Event]:

@@ -57,6 +57,8 @@ class Circumstance(StrEnum):
 
     TIMELINE_CHANGED = "timeline_changed"  # a failover or a point-in-time recovery
     INTENDED = "intended"  # whoever did it stated a reason
+    PARTLY_INTENDED = "partly_intended"  # a reason was stated for some of what is lost, not for all
+    UNEXPLAINED = "unexplained"  # rows are missing that nothing took: no event, though all were recorded
     RECORDER_DISARMED = "recorder_disarmed"  # the recorder was changed since all was well
     STATISTICS_RESET = "statistics_reset"
     RESTARTED = "restarted"
@@ -72,7 +74,7 @@ class Verdict:
     not_observable: tuple[str, ...] = ()
     circumstances: tuple[Circumstance, ...] = ()
     attribution: Attribution | None = None
-    others: tuple[Attribution, ...] = ()  # further sessions that took rows, the one that took most first
+    others: tuple[Attribution, ...] = ()  # further sessions that took rows, most first; no statements
     reason: str | None = None  # that was stated for all of the loss
 
 
@@ -84,6 +86,7 @@ class Conclusion:
     confidence: Confidence
     evidence: tuple[str, ...] = ()
     not_observable: tuple[str, ...] = ()
+    unexplained: bool = False  # Circumstance.UNEXPLAINED
 
 
 @dataclass(frozen=True)

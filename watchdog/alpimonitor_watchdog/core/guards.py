@@ -18,6 +18,7 @@ from .verdict import Circumstance, Confidence, Verdict, What
 from .words import CONTEXT_LOSS, WAITS, Mode, Reason, Unseen
 
 _UNJUDGED = Verdict(What.UNKNOWN, Confidence.OPEN)
+_MEANT = {Circumstance.INTENDED, Circumstance.PARTLY_INTENDED}
 _HEALABLE = frozenset({What.ROWS_DELETED_IN_PLACE, What.TABLE_TRUNCATED, What.NEVER_SEEDED})
 
 
@@ -192,7 +193,7 @@ def harmless(case: Case) -> Reason | None:
 
 def unintended(case: Case) -> Reason | None:
     """Nobody stated a reason for the loss; the plan puts back nothing that an operator accepted as gone."""
-    if Circumstance.INTENDED in case.verdict.circumstances:
+    if _MEANT & set(case.verdict.circumstances):
         return Reason.LOSS_INTENDED
     good, plan = case.state.good, case.state.plan
     if good is None or plan is None:
@@ -203,10 +204,13 @@ def unintended(case: Case) -> Reason | None:
 
 
 def verdict_allows(case: Case) -> Reason | None:
-    """Rows were deleted or truncated in place, or never seeded, or nothing at all speaks for anything else.
+    """Rows were deleted or truncated in place, or never seeded, or nothing speaks for anything else.
 
+    Not where rows are missing that nothing took, though all was recorded: then the database is an older one.
     That is looked into with a fingerprint taken since; a recorded statement needs none.
     """
+    if Circumstance.UNEXPLAINED in case.verdict.circumstances:
+        return Reason.VERDICT_FORBIDS
     if case.verdict.what in _HEALABLE:
         return None
     if case.verdict.what is not What.UNKNOWN:

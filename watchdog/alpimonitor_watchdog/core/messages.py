@@ -12,6 +12,7 @@ from .advice import Situation, advise, by_hand, lost_rows, plan, shown, what_is_
 from .attribution import who, who_in_full
 from .model import Decision, Notify, Policy
 from .seen import Expectation
+from .sentences import REASON_LENGTH, plain
 from .verdict import Confidence, Verdict, What
 from .words import Kind, Phase, Reason
 
@@ -190,7 +191,7 @@ def _what_and_who(verdict: Verdict) -> list[str]:
         if verdict.others:
             lines.append("Also: " + "; ".join(who(other) for other in verdict.others[:_OTHERS_SHOWN]))
     if verdict.reason:
-        lines.append(f"Reason stated: {verdict.reason}")
+        lines.append(f"Reason stated: {plain(verdict.reason, REASON_LENGTH)}")
     return lines
 
 

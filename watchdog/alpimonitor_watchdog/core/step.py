@@ -13,7 +13,7 @@ from .acts import Act, Answer
 from .attribution import explains
 from .model import TRANSITIONS, Decision, Effect, Incident, Notify, Policy, State, Transition
 from .seen import Expectation, Finding, Findings, Loss, Observation
-from .verdict import OF_THE_DATABASE, Case, Circumstance, Verdict, What, conclude
+from .verdict import OF_THE_DATABASE, Case, Circumstance, Verdict, What, conclude, same
 from .words import CONTEXT_LOSS, Kind, Phase, Reason, Symptom, Tag
 
 NOTIFY = frozenset({Tag.NOTIFY})
@@ -148,7 +148,7 @@ class Step:
         if not any(finding.symptom in _JUDGED for finding in self.findings.wrong):
             return
         verdict, before = self.judgement(), self.incident.verdict
-        if verdict != before and (before is None or verdict.what is not What.UNKNOWN):
+        if not same(verdict, before) and (before is None or verdict.what is not What.UNKNOWN):
             self.note(verdict=verdict)
 
     def judgement(self) -> Verdict:
@@ -158,9 +158,13 @@ class Step:
         only an operator who adopts it makes an end of that.
         """
         verdict, before = self.verdict(), self.state.incident.verdict if self.state.incident else None
-        if before is not None and before.what in _STAYS and verdict.what not in OF_THE_DATABASE:
-            return before
-        return verdict
+        if before is None:
+            return verdict
+        outgrown = before.what in _STAYS and verdict.what not in OF_THE_DATABASE
+        forgotten = (
+            before.attribution is not None and verdict.attribution is None and verdict.what is before.what
+        )
+        return before if outgrown or forgotten else verdict
 
     @property
     def intended(self) -> bool:

@@ -21,6 +21,11 @@ _BY_OPERATION = {
     Operation.TRUNCATE: What.TABLE_TRUNCATED,
 }
 _BY_UNSEEN = {Unseen.FORBIDDEN: What.PERMISSION_REVOKED, Unseen.ROW_SECURITY: What.ROWS_HIDDEN}
+_TAKEN_BY_NOTHING = (
+    "where its rows went: the recorder was armed all the time and holds no statement, and neither its "
+    "counters nor its file tell of one. An older backup whose log has since outgrown the old one looks like "
+    "that, and so does an unlogged table after a crash"
+)
 _ROLLED_BACK = "whether rolled-back deletes are among those that n_tup_del counts"
 
 
@@ -151,6 +156,10 @@ def _by_signals(
         return Conclusion(What.TABLE_TRUNCATED, Confidence.LIKELY, evidence)
     if was is None or not was.rows:
         return _at_first_contact(loss, now, evidence)
+    if complete(case, loss.table) and case.arming_before:
+        return Conclusion(
+            What.UNKNOWN, Confidence.OPEN, evidence, (f"{loss.table}: {_TAKEN_BY_NOTHING}",), unexplained=True
+        )
     if was.filenode is not None and was.filenode == now.filenode:
         # TRUNCATE makes another file. What empties the same one is a delete, or a crash of an unlogged table.
         crashed = Compared(case.before, case.now).restarted and deleted is not None and deleted.whole

@@ -14,13 +14,15 @@ _DROPS = frozenset({What.TABLE_DROPPED, What.SCHEMA_NOT_MIGRATED})
 _ROWS = _DROPS | {What.ROWS_DELETED_IN_PLACE, What.TABLE_TRUNCATED, What.UNKNOWN}
 
 
-def circumstances(case: Case, reason: str | None) -> tuple[Circumstance, ...]:
+def circumstances(case: Case, *, intended: bool, partly: bool, unexplained: bool) -> tuple[Circumstance, ...]:
     """In the order of Circumstance. Of another database only what that one says."""
     compared = Compared(case.before, case.now)
     same = case.same_database
     holds = {
         Circumstance.TIMELINE_CHANGED: same and compared.timeline_changed,
-        Circumstance.INTENDED: reason is not None,
+        Circumstance.INTENDED: intended,
+        Circumstance.PARTLY_INTENDED: partly,
+        Circumstance.UNEXPLAINED: unexplained,
         Circumstance.RECORDER_DISARMED: same and case.disarmed,
         Circumstance.STATISTICS_RESET: same and compared.statistics_reset,
         Circumstance.RESTARTED: same and compared.restarted,

@@ -6,10 +6,13 @@ losses the gravest, which is the first. Recorded statements name the session; ph
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .attribution import (
     Explained,
-    attributed,
+    any_reason,
     explains,
+    named,
     recorded,
     session_busy,
     sessions,
@@ -28,7 +31,7 @@ from .case import (
 )
 from .database_verdict import not_let_in, of_database
 from .evidence import DESTRUCTIVE, Event, Operation
-from .sentences import count, listed, moment
+from .sentences import NAME_LENGTH, count, listed, moment, plain
 from .table_verdict import explained, of_loss, of_rights, of_unseen
 from .unobserved import circumstances, unobserved
 
@@ -41,6 +44,7 @@ __all__ = [
     "What",
     "conclude",
     "explains",
+    "same",
     "session_busy",
     "who",
     "who_in_full",
@@ -49,6 +53,7 @@ __all__ = [
 _ORDER = list(What)
 _SURENESS = list(Confidence)
 _TOLD = 12  # tables
+_SENTENCES, _LENGTH = 40, 1000  # of one kind; characters of each
 
 
 def conclude(case: Case) -> Verdict:
@@ -73,6 +78,17 @@ def conclude(case: Case) -> Verdict:
     return _verdict(case, found, by_record, worst)
 
 
+def same(one: Verdict | None, other: Verdict | None) -> bool:
+    """Whether both say the same, whatever the figures that they quote."""
+    if one is None or other is None:
+        return one is other
+    return _without_figures(one) == _without_figures(other)
+
+
+def _without_figures(verdict: Verdict) -> Verdict:
+    return replace(verdict, evidence=(), not_observable=())
+
+
 def _gravest(of_tables: dict[str, Conclusion]) -> Conclusion:
     """One conclusion of those of the tables; where they differ, each sentence says which is which."""
     kinds = sorted({found.what for found in of_tables.values()}, key=_ORDER.index)
@@ -90,6 +106,7 @@ def _gravest(of_tables: dict[str, Conclusion]) -> Conclusion:
         max((found.confidence for found in gravest), key=_SURENESS.index),
         tuple(evidence),
         tuple(sentence for _, found in ordered for sentence in found.not_observable)[:_TOLD],
+        unexplained=any(found.unexplained for found in of_tables.values()),
     )
 
 
@@ -98,18 +115,29 @@ def _verdict(
 ) -> Verdict:
     who_took = sessions(by_record.values(), worst.values())
     reason = stated_reason(by_record.values())
-    named = tuple(attributed(session) for session in who_took)
+    partly = any_reason(by_record.values()) if reason is None else None
+    stated = (f"a reason was stated for a part of it, not for all: {partly}",) if partly else ()
+    took = named(who_took)
     beside = _beside(case, by_record) if case.same_database else ()
     return Verdict(
         found.what,
         found.confidence,
-        evidence=(*recorded(who_took, case.clock), *found.evidence, *beside),
-        not_observable=(*found.not_observable, *unobserved(case, found.what, who_took)),
-        circumstances=circumstances(case, reason),
-        attribution=named[0] if named else None,
-        others=named[1:],
+        evidence=_bounded((*recorded(who_took, case.clock), *stated, *found.evidence, *beside)),
+        not_observable=_bounded((*found.not_observable, *unobserved(case, found.what, who_took))),
+        circumstances=circumstances(
+            case, intended=reason is not None, partly=partly is not None, unexplained=found.unexplained
+        ),
+        attribution=took[0] if took else None,
+        others=took[1:],
         reason=reason,
     )
+
+
+def _bounded(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    """They quote names and what the server said, which may be anything."""
+    told = tuple(plain(sentence, _LENGTH) for sentence in sentences[:_SENTENCES])
+    more = len(sentences) - _SENTENCES
+    return (*told, f"and {more} more") if more > 0 else told
 
 
 def _beside(case: Case, by_record: dict[str, Explained]) -> tuple[str, ...]:
@@ -134,5 +162,5 @@ def _short(event: Event, case: Case) -> str:
     rows = f", {count(event.rows, 'row')}" if event.rows is not None else ""
     return (
         f"{event.operation.value.upper()} on {event.table}{rows} at {moment(event.at, case.clock)} "
-        f"by role {event.role}, pid {event.pid}"
+        f"by role {plain(event.role, NAME_LENGTH)}, pid {event.pid}"
     )

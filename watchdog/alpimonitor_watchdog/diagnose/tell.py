@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..core.sentences import plain
 from ..core.verdict import Confidence, Verdict, What, who_in_full
 from .answer import Answer, Of
+
+_LONGEST_LINE = 2000
 
 TO_DO = {
     What.DATABASE_DROPPED: "Make no empty one of its name. Restore the newest backup, then `adopt` it.",
@@ -86,7 +89,8 @@ def _of_the_verdict(answer: Answer) -> list[str]:
 
 def _statement(verdict: Verdict) -> list[str]:
     named = verdict.attribution
-    return _listed("Statement:", named.statement.splitlines()) if named is not None else []
+    statement = named.statement.splitlines() if named is not None else []
+    return _listed("Statement:", [plain(line, _LONGEST_LINE) for line in statement]) if statement else []
 
 
 def _listed(title: str, sentences: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from ..core.seen import DatabaseSeen
 from .activity import sampled
 from .catalog import Entry, Guarded, Server
 from .fingerprint import Fingerprinting
-from .recorder import Recorder
+from .recorder import Progress, Recorder
 from .records import STATEMENT_SECONDS, Records
 
 _SAMPLE_EVERY = 1.0  # seconds
@@ -38,7 +38,7 @@ class Evidence:
         self._records = Records(queries, timeout)
         self._monotonic = monotonic
         self._sampled: float | None = None
-        self.within = 7 * timeout + len(queries) * (STATEMENT_SECONDS + 3 * timeout)
+        self.within = 12 * timeout + len(queries) * (STATEMENT_SECONDS + 3 * timeout)
         """What all of it adds to a look at most, network aside."""
 
     def gathered(
@@ -49,14 +49,14 @@ class Evidence:
         entries: Sequence[Entry],
         *,
         closely: bool,
-    ) -> DatabaseSeen:
-        """The same look with its evidence. `entries` belong to the tables, in their order.
+    ) -> tuple[DatabaseSeen, Progress]:
+        """The same look with its evidence, and what of the recorder is read once it is handed over.
 
-        Raises psycopg.Error only when the connection is lost.
+        `entries` belong to the tables, in their order. Raises psycopg.Error only when the connection is lost.
         """
         moved = self._fingerprinting.moved(connection, seen, entries)
         # After the rows were counted: whatever took them is there to be read.
-        recorder = self._recorder.of(
+        recorder, progress = self._recorder.of(
             connection, entries, server.search_path, seen.identity, server.clock, closely=closely or moved
         )
         recorded = recorder is not None and bool(recorder.events)
@@ -65,12 +65,16 @@ class Evidence:
         )
         seen = replace(seen, recorder=recorder, fingerprint=fingerprint)
         if not (recorded or closely) or not self._is_time_for_a_sample():
-            return seen
+            return seen, progress
         return replace(
             seen,
             activity=sampled(connection, server.database_oid),
             records=self._records.fresh(connection),
-        )
+        ), progress
+
+    def handed_over(self, progress: Progress) -> None:
+        """The look that came with it reached its caller."""
+        self._recorder.handed_over(progress)
 
     def _is_time_for_a_sample(self) -> bool:
         now = self._monotonic()

@@ -54,28 +54,70 @@ SELECT
 FROM home;
 
 -- name: events
--- The recorded events that one snapshot shows and an earlier one did not, a page of them in the order of their
--- ids, each beside the snapshot of this statement; one row without an event where there is none. `from` is the
--- earlier snapshot's xmin: what it could have missed has no lower number. The upper bound is there for the
--- planner, which expects a third of the table above a single one, and a fraction of it between two.
-WITH fresh AS MATERIALIZED (
-    SELECT id FROM flight_recorder.event
-    WHERE transaction >= %(from)s AND transaction <= 9223372036854775807
-      AND NOT pg_visible_in_snapshot(transaction::text::xid8, %(known)s::pg_snapshot)
-      AND pg_visible_in_snapshot(transaction::text::xid8, coalesce(%(reading)s::pg_snapshot, pg_current_snapshot()))
-      AND id > %(after)s
-), page AS MATERIALIZED (
-    SELECT id FROM fresh ORDER BY id LIMIT %(limit)s
+-- A page of the recorded events that were not read yet, in the order of transactions and ids, each beside the
+-- snapshot of this statement; one row without an event where there is none. Each span is walked along its index for
+-- a page at most, so that it does not matter how many events wait. A span of one transaction is left alone
+-- while that is in progress.
+WITH page AS MATERIALIZED (
+    SELECT found.id, found.transaction
+    FROM unnest(%(first)s::bigint[], %(last)s::bigint[], %(after)s::bigint[]) AS span (first, last, after)
+    CROSS JOIN LATERAL (
+        SELECT id, transaction FROM flight_recorder.event
+        WHERE (transaction, id) > (span.first, span.after) AND transaction <= span.last
+          AND (span.first < span.last OR pg_visible_in_snapshot(span.first::text::xid8, pg_current_snapshot()))
+        ORDER BY transaction, id LIMIT {page}
+    ) AS found
+    ORDER BY found.transaction, found.id LIMIT {page}
 )
 SELECT pg_current_snapshot()::text AS snapshot, pg_is_in_recovery() AS in_recovery, told.*
 FROM (SELECT) AS always LEFT JOIN LATERAL ({told} JOIN page ON page.id = e.id) AS told ON true
 ORDER BY told.id;
 
+-- name: snapshot
+-- What is in progress now.
+SELECT pg_current_snapshot()::text AS snapshot;
+
+-- name: early_losses
+-- While many events wait: the newest that took rows of context tables and were not read yet, told before their
+-- turn. What was read is shown by the snapshot `known`, or stands in the walk through `reading` up to `after`.
+WITH page AS MATERIALIZED (
+    SELECT id FROM ({losses}) AS lost
+    WHERE NOT pg_visible_in_snapshot(transaction::text::xid8, %(known)s::pg_snapshot)
+      AND NOT (
+          pg_visible_in_snapshot(transaction::text::xid8, %(reading)s::pg_snapshot)
+          AND (transaction, id) <= (%(transaction)s, %(after)s)
+      )
+      AND id <> ALL (%(early)s::bigint[])
+    ORDER BY id DESC LIMIT 100
+)
+{told} JOIN page ON page.id = e.id ORDER BY e.id;
+
+-- name: recent_losses
+-- Who took rows of context tables in the last minutes, for whoever did not read it: the newest of each backend.
+SELECT pid, max(at) AS at FROM ({losses}) AS lost WHERE at > now() - interval '10 minutes' GROUP BY pid;
+
+-- name: losses
+-- What took rows of context tables, among the newest events: a part of the two statements above. A table that is
+-- gone is known by its name.
+SELECT id, at, pid, transaction
+FROM (
+    SELECT id, at, pid, transaction, operation, relation, table_name
+    FROM flight_recorder.event ORDER BY id DESC LIMIT {newest}
+) AS newest
+WHERE operation IN ('delete', 'truncate', 'drop')
+  AND (
+      table_name = ANY (%(names)s)
+      OR relation IN (
+          SELECT unnest(%(oids)s::oid[])
+          UNION ALL SELECT relid FROM unnest(%(oids)s::oid[]) AS root, pg_partition_tree(root::regclass)
+      )
+  );
+
 -- name: newest_events
 -- The same of the newest events of the last day, for whoever has read none before.
 WITH page AS MATERIALIZED (
     SELECT id FROM (
-        SELECT id, at FROM flight_recorder.event ORDER BY id DESC LIMIT %(limit)s
+        SELECT id, at FROM flight_recorder.event ORDER BY id DESC LIMIT {page}
     ) AS newest
     WHERE at > now() - interval '1 day'
 )
@@ -84,7 +126,7 @@ FROM (SELECT) AS always LEFT JOIN LATERAL ({told} JOIN page ON page.id = e.id) A
 ORDER BY told.id;
 
 -- name: told
--- An event as it is read, a part of the two statements above. That of a partition is told of its root. Where the
+-- An event as it is read, a part of the statements above. That of a partition is told of its root. Where the
 -- recorder could not tell when the session began, the session itself may, if it is still the same one.
 SELECT
     e.id, e.at, e.operation,

@@ -27,6 +27,7 @@ from .evidence import Evidence
 from .identity import DEPLOYMENT, Identifying
 from .link import CONNECT_SECONDS, REFUSAL_SECONDS, Link, Unseeable, is_lost, unseen
 from .queries import queries
+from .recorder import Progress
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -35,6 +36,7 @@ _ALONE_SECONDS = 1.0  # that a look may spend on tables one by one
 _MANY = 50  # tables from which on the server's memory matters
 _HEADS = 10  # revisions of a branched history that are shown
 _NOT_NOW = ("08", "57P")  # SQLSTATEs of a server that starts, stops or recovers, whatever its language
+_Looked = tuple[DatabaseSeen, Progress | None]  # and what is read of the recorder, where it was asked
 
 
 class DatabaseProbe:
@@ -111,7 +113,9 @@ class DatabaseProbe:
         """What there is to see now; at the latest `within` seconds later. Never raises."""
         began = self._monotonic()
         try:
-            seen = self._bounded.run()
+            seen, progress = self._bounded.run()
+            if progress is not None:
+                self._evidence.handed_over(progress)
         except Late:
             detail = f"{self._link.place} did not answer within {self.within:g} s"
             seen = DatabaseSeen(unseen=Unseen.UNREACHABLE, detail=detail)
@@ -129,7 +133,7 @@ class DatabaseProbe:
         self._bounded.stop()
         self._link.drop()
 
-    def _look(self) -> DatabaseSeen:
+    def _look(self) -> _Looked:
         self._link.allow()
         try:
             return self._look_through(again=self._link.is_open)
@@ -137,11 +141,11 @@ class DatabaseProbe:
             self._link.drop()
             raise
 
-    def _look_through(self, *, again: bool) -> DatabaseSeen:
+    def _look_through(self, *, again: bool) -> _Looked:
         try:
             return self._look_at(self._link.open())
         except Unseeable as error:
-            return self._refused(error)
+            return self._refused(error), None
         except psycopg.Error as error:
             lost = self._link.lost
             self._link.drop()
@@ -151,9 +155,9 @@ class DatabaseProbe:
             reason, said = unseen(error)
             return DatabaseSeen(
                 unseen=Unseen.UNREACHABLE if lost else reason, detail=f"{self._link.place}: {said}"
-            )
+            ), None
 
-    def _look_at(self, connection: psycopg.Connection) -> DatabaseSeen:
+    def _look_at(self, connection: psycopg.Connection) -> _Looked:
         if connection is not self._prepared:
             self._prepare(connection)
         ends = self._monotonic() + _ALONE_SECONDS

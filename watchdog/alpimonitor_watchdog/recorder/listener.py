@@ -43,13 +43,12 @@ class Listener:
         self._link = Link(url, timeout=_STATEMENT_SECONDS, application_name=application_name)
         self._wake = wake
         self._monotonic = monotonic
-        self._bell = Bell()
+        self._bell: Bell | None = None  # from its start
+        self._thread: threading.Thread | None = None
         self._stopping = False
         self._listening = False
         self._tried = threading.Event()
         self._said = ""
-        # A daemon: what hangs in the operating system must not hold up the end of the process.
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
     @property
     def listening(self) -> bool:
@@ -63,30 +62,31 @@ class Listener:
 
     def start(self) -> None:
         """Begin to listen; returns at once."""
+        self._bell = Bell()
+        # A daemon: what hangs in the operating system must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, args=(self._bell,), name="listener", daemon=True)
         self._thread.start()
 
     def stop(self, within: float = 0.2) -> None:
         """Listen no more; waits at most `within` seconds."""
         self._stopping = True
         self._link.sever()
-        self._bell.ring()
-        if self._thread.ident is None:
-            self._bell.close()
-        else:
+        if self._bell is not None and self._thread is not None:
+            self._bell.ring()
             self._thread.join(within)
 
-    def _run(self) -> None:
+    def _run(self, bell: Bell) -> None:
         try:
-            self._go_on_listening()
+            self._go_on_listening(bell)
         finally:
-            self._bell.close()
+            bell.close()
 
-    def _go_on_listening(self) -> None:
+    def _go_on_listening(self, bell: Bell) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping:
             began = self._monotonic()
             try:
-                self._listen()
+                self._listen(bell)
             except Unseeable as error:
                 self._say(error.detail)
             except psycopg.errors.ReadOnlySqlTransaction:
@@ -103,10 +103,10 @@ class Listener:
             if self._monotonic() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE  # it listened for a while: what ended it is no reason to hold back
             if not self._stopping:
-                self._bell.wait(pause, None)
+                bell.wait(pause, None)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _listen(self) -> None:
+    def _listen(self, bell: Bell) -> None:
         """Until the connection ends, or `stop`. Raises Unseeable or psycopg.Error."""
         connection = self._link.open()
         connection.execute(_NO_TIMEOUT)
@@ -116,10 +116,10 @@ class Listener:
         log.info("Listening for the flight recorder.", extra={"action": "listening"})
         self._wake()  # for what was recorded while nobody listened
         while not self._stopping:
-            self._bell.wait(_LONGEST_PAUSE, connection.fileno())
+            bell.wait(_LONGEST_PAUSE, connection.fileno())
             if _heard(connection.pgconn):
                 self._wake()
-                self._bell.wait(_AT_MOST_EVERY, None)
+                bell.wait(_AT_MOST_EVERY, None)
 
     def _say(self, why: str) -> None:
         """Once for each reason: it is tried again every few seconds."""

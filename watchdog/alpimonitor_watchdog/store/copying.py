@@ -22,6 +22,7 @@ from .timeline import stamp
 
 FINGERPRINT_EVERY = timedelta(minutes=1)  # while an incident is open
 ACTIVITY_EVERY = timedelta(seconds=10)  # while nothing new is recorded
+UNREAD_LOOKS = 3  # in a row that could not ask the recorder: from then on it is a gap
 
 
 class Recording(StrEnum):
@@ -31,6 +32,7 @@ class Recording(StrEnum):
     UNARMED = "unarmed"
     UNREADABLE = "unreadable"
     ABSENT = "absent"
+    UNREAD = "unread"  # the database answers, and what its recorder recorded cannot be read in time
     UNSEEN = "unseen"  # the database does not answer
 
 
@@ -40,6 +42,7 @@ _SAYS = {
     Recording.UNARMED: "not every destructive statement is recorded",
     Recording.UNREADABLE: "the sidecar's role may not read the recorded events",
     Recording.ABSENT: "there is no flight recorder: no destructive statement is recorded",
+    Recording.UNREAD: "the recorder's events could not be read",
     Recording.UNSEEN: "the database could not be seen",
 }
 
@@ -56,6 +59,8 @@ class Copied:
     recording: Recording | None = None
     recording_at: datetime | None = None  # when it was last seen so
     arming: str = ""
+    unread: int = 0  # looks in a row that saw the database and could not ask its recorder
+    unread_since: datetime | None = None  # when it was last asked before them
 
 
 def items_of(
@@ -74,6 +79,15 @@ def items_of(
     recording = _recording(database)
     if recording is Recording.UNSEEN and incident is None:
         return [], before
+    if recording is None:
+        # What is recorded meanwhile was last known to be read at the look before.
+        since = before.unread_since or before.recording_at or at
+        before = replace(before, unread=before.unread + 1, unread_since=since)
+        after = before
+        if before.unread >= UNREAD_LOOKS:
+            recording = Recording.UNREAD
+    elif recording is not Recording.UNSEEN:
+        after = replace(before, unread=0, unread_since=None)
     if recording is not None:
         arming = database.recorder.arming if database.recorder else before.arming
         if gap := _gap(database, before, recording, arming, at):
@@ -127,7 +141,18 @@ def _gap(
 ) -> dict[str, Any] | None:
     """What changed in what is recorded; None when it is as it was, or armed at the first look."""
     says = f"{stamp(at)}: {_SAYS[recording]}."
-    if before.recording is None or before.recording_at is None:
+    since = before.recording_at
+    if recording is before.recording is Recording.UNREAD:
+        return None
+    if recording is Recording.UNREAD and before.unread_since is not None:
+        since = before.unread_since
+        says = f"{stamp(at)}: {_SAYS[recording]} since {stamp(since)}, while the database answered."
+    elif before.recording is Recording.UNREAD and before.unread_since is not None:
+        since = before.unread_since
+        says += f" They can be read again: {_SAYS[before.recording]} since {stamp(since)}."
+        if before.arming and arming != before.arming:
+            says += " Its triggers were made, dropped, disabled or enabled meanwhile."
+    elif before.recording is None or before.recording_at is None:
         if recording is Recording.ARMED:
             return None
     elif recording is not before.recording:
@@ -143,7 +168,7 @@ def _gap(
         "cause": "recording",
         "recording": recording,
         "before": before.recording,
-        "from": before.recording_at,
+        "from": since,
         "until": at,
         "unarmed": database.recorder.unarmed if database.recorder else (),
         "detail": database.detail,
