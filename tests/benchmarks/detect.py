@@ -27,7 +27,7 @@ from tests.databases import chosen_database, new_database, postgres_for_tests
 
 ROWS = 7
 RUNS = 200
-WAYS = (("recorder", "1s"), ("polling", "1s"), ("polling", "100ms"))
+WAYS = (("recorder", 1.0), ("polling", 0.1), ("polling", 1.0))  # seconds between looks
 GUARDED = """
 [[table]]
 name = "station"
@@ -57,13 +57,13 @@ def run(runs: int | None, say: Say) -> list[Row]:
     rows: list[Row] = []
     with postgres_for_tests(chosen_database()) as server:
         for noticed_by, interval in WAYS:
-            say(f"PostgreSQL {server.version}, {noticed_by}, interval {interval}, {runs or RUNS} wipes")
+            say(f"PostgreSQL {server.version}, {noticed_by}, every {interval:g} s, {runs or RUNS} wipes")
             with new_database(server) as url:
                 rows += _measure(url, noticed_by, interval, runs or RUNS, say)
     return rows
 
 
-def _measure(url: str, noticed_by: str, interval: str, runs: int, say: Say) -> list[Row]:
+def _measure(url: str, noticed_by: str, interval: float, runs: int, say: Say) -> list[Row]:
     chance, never = Random(0), Event()
     detected, ones, counts = [], [], []
     with (
@@ -75,7 +75,7 @@ def _measure(url: str, noticed_by: str, interval: str, runs: int, say: Say) -> l
         if noticed_by == "recorder":
             arm(plain, "station")
         config = Path(folder, "watchdog.toml")
-        config.write_text(GUARDED.format(rows=ROWS, interval=interval))
+        config.write_text(GUARDED.format(rows=ROWS, interval=f"{interval:g}s"))
         sidecar = subprocess.Popen(
             [sys.executable, "-m", "alpimonitor_cli.main", "watchdog", "run"],
             env=os.environ
@@ -90,7 +90,8 @@ def _measure(url: str, noticed_by: str, interval: str, runs: int, say: Say) -> l
         )
         try:
             for number in range(runs + 1):
-                never.wait(chance.uniform(0.5, 1.5))  # any moment of the interval is as likely as another
+                # Any moment of the interval is as likely as another.
+                never.wait(chance.uniform(0.5, 1.5) * interval)
                 resolved = 2 * number
                 plain.execute("DELETE FROM station")
                 deleted = monotonic()
@@ -108,8 +109,9 @@ def _measure(url: str, noticed_by: str, interval: str, runs: int, say: Say) -> l
         finally:
             sidecar.send_signal(signal.SIGTERM)
             sidecar.wait(10)
+    every = f"{1000 * interval:g}ms" if interval < 1 else f"{interval:g}s"
     return [
-        {"what": what, "noticed by": noticed_by, "interval": interval, **figures(seconds)}
+        {"what": what, "noticed by": noticed_by, "interval": every, **figures(seconds)}
         for what, seconds in (
             ("DELETE committed → notification received", detected),
             ("SELECT 1", ones),

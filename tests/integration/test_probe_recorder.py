@@ -13,11 +13,13 @@ from psycopg import sql
 
 from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_watchdog.core.evidence import Event, Operation, RecorderSeen, SessionSeen
+from alpimonitor_watchdog.probe import recorder
 from alpimonitor_watchdog.probe.bounded import Bounded, Late
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.fingerprint import Fingerprinting
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from alpimonitor_watchdog.probe.queries import queries
+from alpimonitor_watchdog.probe.unread import Position
 from tests.armed import arm
 from tests.databases import PostgresForTests, new_database
 from tests.login_roles import LoginRole, login_role
@@ -354,6 +356,32 @@ def test_neither_a_plan_for_few_events_nor_an_open_transaction_of_many_keeps_a_l
         wait_until("the loss", told, deadline=5)
         assert [event.table for event in found] == ["station"]
     wait_until("a page of the others", lambda: len(read(probe).events) == 500, deadline=5)
+
+
+def test_a_page_that_takes_too_long_is_read_once_more_without_what_is_in_progress(
+    admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probing(empty_database)
+    read(probe)
+    page = recorder._page
+    asked: list[Position] = []
+
+    def slow(connection: psycopg.Connection, position: Position | None) -> Any:
+        assert position is not None
+        asked.append(position)
+        if len(asked) == 1:
+            raise psycopg.errors.QueryCanceled
+        return page(connection, position)
+
+    monkeypatch.setattr(recorder, "_page", slow)
+    with psycopg.connect(empty_database) as open_one:
+        open_one.execute("DELETE FROM station WHERE id = 1")
+        ((number,),) = open_one.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
+        admin.execute("DELETE FROM station WHERE id = 2")
+        assert statements(read(probe).events) == ["DELETE FROM station WHERE id = 2"]
+    covered = [any(span.first <= number <= span.last for span in each.unread()) for each in asked]
+    assert covered == [True, False]
+    assert statements(read(probe).events) == ["DELETE FROM station WHERE id = 1"]
 
 
 def _change(admin: psycopg.Connection, times: int) -> None:

@@ -91,9 +91,46 @@ def test_another_kind_or_journal_is_taken_over(guardable: str) -> None:
     assert recorders.events(guardable) == []  # what an installation changes is no disarming
 
 
+def test_installing_again_keeps_what_was_asked_before(guardable: str) -> None:
+    words = ("install", "--tables", "station", "--keep-literals", "--journal", "5")
+    assert run(guardable, *words).returncode == 0
+    options = "SELECT kind, keep_literals, journal_rows FROM flight_recorder.guarded"
+    assert run(guardable, "install", "--tables", "station").returncode == 0
+    assert rows(guardable, options) == [("context", True, 5)]
+    with psycopg.connect(guardable, autocommit=True) as owner:
+        owner.execute("DROP TABLE station")
+        owner.execute("CREATE TABLE station (id int)")
+    assert run(guardable, "install", "--tables", "station").returncode == 0
+    assert rows(guardable, options) == [("context", True, 5)]
+    words = ("install", "--tables", "station", "--mask-literals", "--journal", "0")
+    assert run(guardable, *words).returncode == 0
+    assert rows(guardable, options) == [("context", False, 0)]
+
+
+def test_giving_the_evidence_away_waits_for_nobody_for_long(guardable: str) -> None:
+    waits: list[float] = []
+    assert run(guardable, "install", "--tables", "station").returncode == 0
+    with psycopg.connect(guardable, autocommit=True) as owner:
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION flight_recorder.hand_over() RETURNS name LANGUAGE plpgsql AS $$ BEGIN"
+            " LOCK TABLE flight_recorder.event IN ACCESS EXCLUSIVE MODE; RETURN current_user; END $$"
+        )
+    link = Link(guardable, timeout=30, application_name="installer")
+    with psycopg.connect(guardable) as reader:
+        reader.execute("SELECT FROM flight_recorder.event")
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            reader.rollback()
+
+        done = install(link, [Wish(parse("station"))], reader=None, wait=wait, say=lambda _: None)
+    link.drop()
+    assert (done.holds, len(waits)) == (True, 1)
+
+
 def test_without_tables_those_of_the_configuration_are_guarded(database: str) -> None:
     """The shipped profile's, in a migrated database, which has them guarded already."""
-    done = run(database, "install", "--keep-literals", "--journal", "1000", "--json")
+    done = run(database, "install", "--json")
     told = json.loads(done.stdout)
     assert done.returncode == 0
     assert len(told["tables"]) == 11
@@ -276,6 +313,10 @@ def test_pruning_takes_old_events_with_their_rows_and_says_beforehand_how_many(g
         (("prune", "--older-than", "a month"), "--older-than"),
         (("install", "--tables", "a b"), "not the name of a table"),
         (("install", "--journal", "-1"), "--journal"),
+        (("install", "--tables", ""), "--tables names no table"),
+        (("install", "--tables", "a", "--operational", " , "), "--operational names no table"),
+        (("install", "--tables", "a", "--operational", "public.A"), "among --tables and --operational"),
+        (("remove", "--tables", "", "--yes"), "--tables names no table"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(words: tuple[str, ...], said: str) -> None:

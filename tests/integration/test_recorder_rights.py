@@ -170,17 +170,88 @@ def test_a_right_to_triggers_is_enough_and_it_is_said_what_is_lacking(empty_data
         admin.execute("DROP SCHEMA flight_recorder CASCADE")  # with the triggers, so that the role can go
 
 
-def test_a_journal_calls_no_functions_of_others_as_a_superuser(empty_database: str) -> None:
+def test_a_journal_runs_nothing_that_the_owner_of_a_table_has_made(
+    database_of_an_owner: tuple[str, LoginRole],
+) -> None:
+    """A superuser's recorder on a plain owner's table, whose column has a cast to JSON of the owner's own."""
+    url, owner = database_of_an_owner
+    recorders.install(url)
+    with psycopg.connect(owner.url, autocommit=True) as session:
+        session.execute("CREATE TYPE mood AS ENUM ('calm')")
+        session.execute(
+            sql.SQL(
+                "CREATE FUNCTION spelled(mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN"
+                " EXECUTE 'ALTER ROLE {} SUPERUSER'; RETURN '{{}}'; END $$"
+            ).format(owner.identifier)
+        )
+        session.execute("CREATE CAST (mood AS json) WITH FUNCTION spelled(mood)")
+        session.execute("ALTER TABLE station ADD mood mood DEFAULT 'calm', ADD old_rows mood")
+        recorders.guard(url, "station", journal=10)
+        session.execute("DELETE FROM station WHERE id = 1")
+        session.execute("UPDATE station SET id = 9 WHERE id = 2")
+        session.execute("DELETE FROM station WHERE id > 3")
+        session.execute("TRUNCATE station")
+    with psycopg.connect(url) as admin:
+        assert admin.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = %s", (owner.name,)
+        ).fetchone() == (False,)
+        kept = admin.execute("SELECT before, after FROM flight_recorder.journal WHERE columns IS NOT NULL")
+        assert kept.fetchall()[:2] == [("(1,calm,)", None), ("(2,calm,)", "(9,calm,)")]
+        assert admin.execute("SELECT count(*) FROM flight_recorder.journal").fetchone() == (6,)
+        admin.execute("DROP TYPE mood CASCADE")  # with the cast, so that the role can go
+
+
+def test_a_foreign_child_is_not_read(empty_database: str) -> None:
     with psycopg.connect(empty_database, autocommit=True) as admin:
-        warnings: list[str] = []
-        admin.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))
-        admin.execute("CREATE TYPE mood AS ENUM ('calm')")
-        admin.execute("CREATE TABLE station AS SELECT 'calm'::mood AS mood")
-        recorders.install(empty_database)
-        admin.execute("SELECT flight_recorder.guard('station', 'context', false, 10)")
-        assert "go into no journal" in warnings[-1]
-        admin.execute("DELETE FROM station")
-        assert admin.execute("SELECT count(*) FROM flight_recorder.journal").fetchone() == (0,)
+        admin.execute("CREATE TABLE station (id int)")
+        admin.execute("CREATE FOREIGN DATA WRAPPER nothing")
+        admin.execute("CREATE SERVER away FOREIGN DATA WRAPPER nothing")
+        recorders.install(empty_database, "station")
+        admin.execute("CREATE FOREIGN TABLE far () INHERITS (station) SERVER away")
+        admin.execute("INSERT INTO station VALUES (1)")
+        row = admin.execute("SELECT flight_recorder.remaining('station', 1)").fetchone()
+    assert row == (None,)
+
+
+def test_an_owner_can_neither_rewrite_the_list_of_guarded_tables_nor_disarm_unseen(
+    database_of_an_owner: tuple[str, LoginRole],
+) -> None:
+    """In a transaction that is rolled back: the role is the server's, which other tests share."""
+    url, owner = database_of_an_owner
+    with psycopg.connect(url) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(KEEPER)))
+        admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(KEEPER), owner.identifier))
+        admin.execute("CREATE TABLE foreigner (id int)")
+        admin.execute(sql.SQL("SET LOCAL ROLE {}").format(owner.identifier))
+        install(admin)
+        admin.execute("CREATE TABLE reading (id int)")
+        admin.execute("SELECT flight_recorder.guard('reading', 'operational', false, 0)")
+        admin.execute("RESET ROLE")
+        admin.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(KEEPER), owner.identifier))
+        assert admin.execute("SELECT flight_recorder.watch_drops()").fetchone() == (True,)
+        readable = "SELECT has_table_privilege(%s, %s, 'SELECT')"
+        assert admin.execute(readable, (KEEPER, "station")).fetchone() == (True,)
+        assert admin.execute(readable, (KEEPER, "reading")).fetchone() == (False,)
+        admin.execute(sql.SQL("SET LOCAL ROLE {}").format(owner.identifier))
+        for forbidden in (
+            "DELETE FROM flight_recorder.guarded",
+            "UPDATE flight_recorder.guarded SET kind = 'operational'",
+            "INSERT INTO flight_recorder.guarded SELECT * FROM flight_recorder.guarded",
+            "SELECT flight_recorder.remember('foreigner', 'context', false, 0)",
+            "SELECT flight_recorder.forget('foreigner')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), admin.transaction():
+                admin.execute(forbidden.encode())
+        with pytest.raises(psycopg.errors.ObjectInUse), admin.transaction():
+            admin.execute("SELECT flight_recorder.forget('station')")
+        admin.execute("SELECT flight_recorder.release('reading')")
+        admin.execute("RESET ROLE")
+        admin.execute("DELETE FROM flight_recorder.event")
+        admin.execute("DELETE FROM flight_recorder.guarded")
+        admin.execute("ALTER TABLE station DISABLE TRIGGER flight_recorder_delete")
+        found = admin.execute("SELECT operation, table_name FROM flight_recorder.event").fetchall()
+        assert found == [("disarm", "station")]
+        admin.rollback()
 
 
 def test_rows_that_its_owner_may_not_see_are_not_counted(

@@ -12,7 +12,7 @@ from alpimonitor_watchdog.recorder.status import Status, TableStatus
 from alpimonitor_watchdog.recorder.tell import state
 from alpimonitor_watchdog.recorder.wishes import Wish, script, spelled
 
-FROZEN = "d9ef82ed3568af26d107fc91f0196074d2dacf943e6f53c038750869f1ce1416"
+FROZEN = "b9e43362a1c0c24d7d768bc34307f85506d8c0e1029e41ed52c5799a5836a44e"
 
 
 def test_the_frozen_sql_was_not_edited() -> None:
@@ -44,13 +44,16 @@ def test_a_declared_name_is_spelled_for_postgresql(declared: str, as_written: st
 
 def test_the_printed_script_guards_what_was_asked_and_names_the_reader() -> None:
     wishes = [
-        Wish(names.parse("it''s.\"O'Table\""), journal_rows=5),
-        Wish(names.parse("measurement"), context=False, keep_literals=True),
+        Wish(names.parse("it''s.\"O'Table\""), keep_literals=False, journal_rows=5),
+        Wish(names.parse("measurement"), context=False, keep_literals=True, journal_rows=0),
+        Wish(names.parse("sensor")),
     ]
     printed = script(wishes, "The Watch")
     assert printed.startswith(RECORDER_SQL.read_text())
     assert "SELECT flight_recorder.guard('\"measurement\"'::regclass, 'operational', true, 0);" in printed
     assert """'"it''''s"."O''Table"'::regclass, 'context', false, 5);""" in printed
+    assert "SELECT flight_recorder.guard('\"sensor\"'::regclass, 'context', NULL, NULL);" in printed
+    assert printed.index("SET lock_timeout") < printed.index("SELECT flight_recorder.hand_over();")
     assert 'GRANT USAGE ON SCHEMA flight_recorder TO "The Watch";' in printed
 
 

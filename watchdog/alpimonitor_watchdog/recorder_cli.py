@@ -66,18 +66,22 @@ def install(
     tables: Tables = None,
     operational: Operational = None,
     keep_literals: Annotated[
-        bool, typer.Option("--keep-literals", help="Record statements with their values; else masked.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-literals/--mask-literals",
+            help="Record statements with their values, or masked; default: as installed, else masked.",
+        ),
+    ] = None,
     journal: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--journal",
             metavar="N",
             min=0,
             max=100_000,
-            help="Keep so many rows of each statement of --tables.",
+            help="Keep so many rows of each statement of --tables; default: as installed, else 0.",
         ),
-    ] = 0,
+    ] = None,
     reader: Annotated[
         str | None,
         typer.Option("--reader", metavar="ROLE", help="The sidecar's role: it may read the evidence."),
@@ -176,18 +180,19 @@ def remove(
     from .recorder.status import status
     from .recorder.tell import goes, outcomes
 
-    if tables and drop_evidence:
+    named = _named("remove", tables, "--tables")
+    if named and drop_evidence:
         _fail("remove", "--drop-evidence is about all tables: give it without --tables", _SETTINGS)
     with _linked("remove", url_variable) as link:
         found = status(link)
         if found is None:
             _fail("remove", f"{link.place} has no flight recorder: nothing to remove", _UNDONE)
-        chosen = _named("remove", tables) if tables else [t.name for t in found.tables if t.exists and t.kind]
+        chosen = named or [t.name for t in found.tables if t.exists and t.kind]
         if not yes:
-            for line in goes(found, chosen, everything=not tables, evidence=drop_evidence):
+            for line in goes(found, chosen, everything=not named, evidence=drop_evidence):
                 typer.echo(line, err=True)
             _fail("remove", "nothing was changed: repeat it with --yes", _SETTINGS)
-        watched = found.drops and not tables and not unwatch(link)
+        watched = found.drops and not named and not unwatch(link)
         done = release(
             link, [names.parse(name) for name in chosen], wait=threading.Event().wait, say=_progress
         )
@@ -233,29 +238,43 @@ def prune(
 
 
 def _wishes(
-    command: str, tables: str | None, operational: str | None, *, keep_literals: bool, journal: int
+    command: str,
+    tables: str | None,
+    operational: str | None,
+    *,
+    keep_literals: bool | None,
+    journal: int | None,
 ) -> list[Wish]:
     from .probe import names
-    from .recorder.wishes import Wish
+    from .recorder.wishes import Wish, spelled
     from .settings import declared_tables
 
-    chosen = [(name, True) for name in _named(command, tables)]
-    chosen += [(name, False) for name in _named(command, operational)]
-    if not chosen:
+    chosen = [(name, True) for name in _named(command, tables, "--tables")]
+    chosen += [(name, False) for name in _named(command, operational, "--operational")]
+    asked = bool(chosen)
+    if not asked:
         try:
             chosen = [(table.name, table.kind == "context") for table in declared_tables(os.environ)]
         except SettingsError as error:
             _fail(command, str(error), _SETTINGS)
+    kinds: dict[str, bool] = {}
+    for name, context in chosen:
+        table = names.parse(name)
+        if kinds.setdefault(spelled(table).removeprefix('"public".'), context) != context:
+            _fail(command, f"{name} is among --tables and --operational: leave it in one", _SETTINGS)
     return [
-        Wish(names.parse(name), context, keep_literals, journal if context else 0) for name, context in chosen
+        Wish(names.parse(name), context, keep_literals, journal if context else None, kind_asked=asked)
+        for name, context in chosen
     ]
 
 
-def _named(command: str, written: str | None) -> list[str]:
+def _named(command: str, written: str | None, option: str) -> list[str]:
     """The names of a list with commas. No name of a table with a comma in it can be given that way."""
     from .probe import names
 
     found = [name.strip() for name in (written or "").split(",") if name.strip()]
+    if written is not None and not found:
+        _fail(command, f"{option} names no table: name some, or leave it out", _SETTINGS)
     for name in found:
         try:
             names.parse(name)

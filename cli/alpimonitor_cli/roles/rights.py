@@ -153,9 +153,8 @@ def _of_the_sidecar() -> Iterator[Right]:
     for name in ("event", "guarded", "journal", "version"):
         yield Right(Thing(Kind.TABLE, EVIDENCE, name), WATCHDOG, "SELECT")
     yield Right(Thing(Kind.SCHEMA, "", EVIDENCE), OWNER, "USAGE")
-    yield Right(Thing(Kind.TABLE, EVIDENCE, "version"), OWNER, "SELECT")
-    for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):
-        yield Right(Thing(Kind.TABLE, EVIDENCE, "guarded"), OWNER, privilege)
+    for name in ("guarded", "version"):
+        yield Right(Thing(Kind.TABLE, EVIDENCE, name), OWNER, "SELECT")
 
 
 def _table(name: str) -> Thing:

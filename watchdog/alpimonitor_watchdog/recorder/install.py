@@ -93,12 +93,10 @@ def install(
     trying = Trying(connection, wait, say)
     try:
         trying.run(lambda: _make(connection), "the evidence")
-        with connection.transaction():
-            owner = value(connection, "SELECT flight_recorder.hand_over()")
-            drops = value(connection, "SELECT flight_recorder.watch_drops()")
-            if reader:
-                connection.execute(queries()["become_owner"].text)
-                connection.execute(granting(reader))
+        owner = trying.run(lambda: value(connection, "SELECT flight_recorder.hand_over()"), "the evidence")
+        drops = trying.run(lambda: value(connection, "SELECT flight_recorder.watch_drops()"), "DROP")
+        if reader:
+            trying.run(lambda: _grant(connection, reader), "the evidence")
     except psycopg.Error as error:
         if is_lost(connection):
             raise
@@ -149,6 +147,11 @@ def _make(connection: psycopg.Connection) -> None:
     named = {"functions": functions(), "relations": relations()}
     if connection.execute(queries()["missing"].text, named).fetchone() is not None:
         connection.execute(recorder_sql().encode())
+
+
+def _grant(connection: psycopg.Connection, reader: str) -> None:
+    connection.execute(queries()["become_owner"].text)
+    connection.execute(granting(reader))
 
 
 def _guard(connection: psycopg.Connection, wish: Wish, trying: Trying) -> Guarded:

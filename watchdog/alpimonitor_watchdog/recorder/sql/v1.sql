@@ -9,6 +9,10 @@
 -- string syntax, time-outs, the settings below) must not keep a statement from being recorded: so names are
 -- qualified, patterns are dollar-quoted, and no setting is cast.
 --
+-- It must not be a way to become its owner. What runs as the owner runs nothing that anybody but a superuser can
+-- define: no cast or operator of a type, no policy, no foreign table. So a row is kept as its type's output functions
+-- write it, and never turned into JSON, which would call casts that the owner of a type has made.
+--
 -- Settings that sessions may make:
 --   watchdog.reason          why the next statements are meant; recorded with them
 --   flight_recorder.notify   off: no NOTIFY, for sessions that use PREPARE TRANSACTION, which it would make fail
@@ -38,7 +42,7 @@ CREATE TABLE IF NOT EXISTS flight_recorder.event (
     CONSTRAINT pk_event PRIMARY KEY (id),
     CONSTRAINT ck_event_operation CHECK (operation IN ('delete', 'truncate', 'update', 'drop', 'disarm'))
 );
-CREATE INDEX IF NOT EXISTS ix_event_transaction ON flight_recorder.event (transaction);
+CREATE INDEX IF NOT EXISTS ix_event_transaction ON flight_recorder.event (transaction, id);
 
 -- The tables that are guarded, each partition and child for itself.
 CREATE TABLE IF NOT EXISTS flight_recorder.guarded (
@@ -56,8 +60,9 @@ CREATE TABLE IF NOT EXISTS flight_recorder.guarded (
 -- The rows themselves, as many of each event as its table's journal_rows allows.
 CREATE TABLE IF NOT EXISTS flight_recorder.journal (
     event bigint NOT NULL,
-    before jsonb NOT NULL,
-    after jsonb                                 -- of an update
+    before text NOT NULL,                       -- a row, as PostgreSQL writes one: (1,"a name",)
+    after text,                                 -- of an update
+    columns text[]                              -- the names, in that order: with the first row of each event only
 );
 CREATE INDEX IF NOT EXISTS ix_journal_event ON flight_recorder.journal (event);
 
@@ -133,6 +138,7 @@ CREATE OR REPLACE FUNCTION flight_recorder.remaining(relation regclass, taken bi
 LANGUAGE plpgsql AS $body$
 DECLARE
     blocks bigint;
+    elsewhere boolean;
     counted bigint;
 BEGIN
     IF NOT flight_recorder.visible(relation) THEN
@@ -143,8 +149,9 @@ BEGIN
         UNION
         SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = member
     )
-    SELECT sum(pg_relation_size(member)) / current_setting('block_size')::integer INTO blocks FROM tree;
-    IF blocks > 64 AND taken < blocks THEN
+    SELECT sum(pg_relation_size(member)) / current_setting('block_size')::integer, bool_or(relkind = 'f')
+    INTO blocks, elsewhere FROM tree JOIN pg_class ON oid = member;
+    IF elsewhere OR blocks > 64 AND taken < blocks THEN
         RETURN NULL;
     END IF;
     EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS few', relation) INTO counted;
@@ -189,7 +196,7 @@ $body$;
 -- else. So there are few here, and what DELETE and UPDATE leave is counted, written and returned by one statement.
 CREATE OR REPLACE FUNCTION flight_recorder.record_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
+SET search_path = pg_catalog, pg_temp SET row_security = off SET lock_timeout = '50ms'
 AS $body$
 #variable_conflict use_variable
 DECLARE
@@ -260,21 +267,26 @@ BEGIN
     IF TG_ARGV[2] <> '0' AND event IS NOT NULL THEN
         BEGIN
             IF TG_OP = 'DELETE' THEN
-                INSERT INTO flight_recorder.journal (event, before)
-                SELECT event, to_jsonb(old_rows) FROM old_rows LIMIT TG_ARGV[2]::integer;
+                INSERT INTO flight_recorder.journal (event, before, columns)
+                SELECT event, before.body, CASE WHEN row_number() OVER () = 1 THEN flight_recorder.columns(TG_RELID) END
+                FROM (SELECT pg_catalog.textin(pg_catalog.record_out(old_rows.*)) AS body FROM old_rows
+                        LIMIT TG_ARGV[2]::integer) AS before;
             ELSIF TG_OP = 'UPDATE' THEN
                 -- Both are filled row by row, in the same order.
-                INSERT INTO flight_recorder.journal (event, before, after)
-                SELECT event, before.body, after.body
-                FROM (SELECT row_number() OVER () AS n, to_jsonb(old_rows) AS body FROM old_rows
-                        LIMIT TG_ARGV[2]::integer) AS before
-                JOIN (SELECT row_number() OVER () AS n, to_jsonb(new_rows) AS body FROM new_rows
-                        LIMIT TG_ARGV[2]::integer) AS after USING (n)
+                INSERT INTO flight_recorder.journal (event, before, after, columns)
+                SELECT event, before.body, after.body,
+                    CASE WHEN row_number() OVER () = 1 THEN flight_recorder.columns(TG_RELID) END
+                FROM (SELECT row_number() OVER () AS n, pg_catalog.textin(pg_catalog.record_out(old_rows.*)) AS body
+                        FROM old_rows LIMIT TG_ARGV[2]::integer) AS before
+                JOIN (SELECT row_number() OVER () AS n, pg_catalog.textin(pg_catalog.record_out(new_rows.*)) AS body
+                        FROM new_rows LIMIT TG_ARGV[2]::integer) AS after USING (n)
                 WHERE before.body <> after.body;
             ELSIF flight_recorder.visible(TG_RELID) THEN
-                EXECUTE format('INSERT INTO flight_recorder.journal (event, before)'
-                    ' SELECT $1, to_jsonb(gone) FROM ONLY %s AS gone LIMIT $2', TG_RELID::regclass)
-                    USING event, TG_ARGV[2]::integer;
+                EXECUTE format('INSERT INTO flight_recorder.journal (event, before, columns)'
+                    ' SELECT $1, before.body, CASE WHEN row_number() OVER () = 1 THEN $3 END'
+                    ' FROM (SELECT pg_catalog.textin(pg_catalog.record_out(gone.*)) AS body FROM ONLY %s AS gone'
+                    ' LIMIT $2) AS before', TG_RELID::regclass)
+                    USING event, TG_ARGV[2]::integer, flight_recorder.columns(TG_RELID);
             END IF;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS failure = MESSAGE_TEXT;
@@ -283,6 +295,13 @@ BEGIN
     END IF;
     RETURN NULL;
 END
+$body$;
+
+-- The names of a table's columns, in the order in which a row of it is written.
+CREATE OR REPLACE FUNCTION flight_recorder.columns(relation oid) RETURNS text[]
+LANGUAGE sql STABLE AS $body$
+    SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
 $body$;
 
 -- Somebody held the evidence in the last seconds: do not wait for it with each of a thousand statements.
@@ -362,7 +381,7 @@ $body$;
 -- Of sql_drop: a guarded table, or a trigger of the recorder while its table stays.
 CREATE OR REPLACE FUNCTION flight_recorder.record_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
+SET search_path = pg_catalog, pg_temp SET row_security = off SET lock_timeout = '50ms'
 AS $body$
 DECLARE
     gone record;
@@ -371,19 +390,21 @@ DECLARE
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
     FOR gone IN
-        SELECT 'drop' AS operation, guarded.*, dropped.schema_name AS in_schema, dropped.object_name AS named
+        SELECT 'drop' AS operation, guarded.relation, guarded.kind, guarded.keep_literals,
+            dropped.schema_name AS in_schema, dropped.object_name AS named
         FROM pg_event_trigger_dropped_objects() AS dropped
         JOIN flight_recorder.guarded ON guarded.relation = dropped.objid
         WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0
         UNION ALL
-        SELECT DISTINCT 'disarm', guarded.*, guarded.schema_name, guarded.table_name
+        SELECT DISTINCT 'disarm', pg_class.oid, coalesce(guarded.kind, 'context'),
+            coalesce(guarded.keep_literals, false), nspname::text, relname::text
         FROM pg_event_trigger_dropped_objects() AS dropped
         JOIN pg_class ON relname = dropped.address_names[2]
         JOIN pg_namespace ON pg_namespace.oid = relnamespace AND nspname = dropped.address_names[1]
-        JOIN flight_recorder.guarded ON guarded.relation = pg_class.oid
+        LEFT JOIN flight_recorder.guarded ON guarded.relation = pg_class.oid
         WHERE dropped.classid = 'pg_trigger'::regclass
             AND (dropped.address_names[3] IN ('flight_recorder_delete', 'flight_recorder_truncate')
-                OR dropped.address_names[3] = 'flight_recorder_update' AND guarded.kind = 'context')
+                OR dropped.address_names[3] = 'flight_recorder_update' AND guarded.kind IS DISTINCT FROM 'operational')
     LOOP
         PERFORM flight_recorder.record(
             gone.operation, gone.relation, gone.keep_literals, NULL,
@@ -402,7 +423,7 @@ $body$;
 -- Of ddl_command_end after ALTER TABLE: a trigger of the recorder that no longer fires always.
 CREATE OR REPLACE FUNCTION flight_recorder.record_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
+SET search_path = pg_catalog, pg_temp SET row_security = off SET lock_timeout = '50ms'
 AS $body$
 DECLARE
     unarmed record;
@@ -411,10 +432,12 @@ DECLARE
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
     FOR unarmed IN
-        SELECT DISTINCT guarded.*
+        -- By what the triggers are, whatever is said of the table in `guarded`.
+        SELECT DISTINCT tgrelid AS relation, coalesce(guarded.kind, 'context') AS kind,
+            coalesce(guarded.keep_literals, false) AS keep_literals
         FROM pg_event_trigger_ddl_commands() AS command
-        JOIN flight_recorder.guarded ON guarded.relation = command.objid
-        JOIN pg_trigger ON tgrelid = guarded.relation AND tgfoid = 'flight_recorder.record_statement()'::regprocedure
+        JOIN pg_trigger ON tgrelid = command.objid AND tgfoid = 'flight_recorder.record_statement()'::regprocedure
+        LEFT JOIN flight_recorder.guarded ON guarded.relation = tgrelid
         WHERE command.classid = 'pg_class'::regclass AND tgenabled <> 'A'
     LOOP
         PERFORM flight_recorder.record(
@@ -430,26 +453,84 @@ END
 $body$;
 
 
--- Guard a table and each partition and child that it has now: its triggers, and the right to count its rows.
--- What is as it should be stays untouched. How many tables were changed.
+-- Whether the session's role may say what is guarded: of its own tables, and whoever the recorder belongs to of all.
+-- Called by functions that run as their owner.
+CREATE OR REPLACE FUNCTION flight_recorder.check_right(relation oid) RETURNS void
+LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_class, flight_recorder.act
+        WHERE pg_class.oid = relation
+            AND (pg_has_role(act.role::name, relowner, 'USAGE') OR pg_has_role(act.role::name, current_user, 'USAGE'))
+    ) THEN
+        RAISE EXCEPTION 'must be owner of table %', relation::regclass USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$body$;
+
+-- Note that a table is guarded; nobody else writes to the list.
+CREATE OR REPLACE FUNCTION flight_recorder.remember(
+    relation regclass, kind text, keep_literals boolean, journal_rows integer
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
+BEGIN
+    PERFORM flight_recorder.check_right(remember.relation);
+    -- One of its name was dropped.
+    DELETE FROM flight_recorder.guarded AS old
+    WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = old.relation)
+        AND to_regclass(format('%I.%I', old.schema_name, old.table_name)) = remember.relation;
+    INSERT INTO flight_recorder.guarded AS known
+    SELECT pg_class.oid, nspname, relname, remember.kind, remember.keep_literals, remember.journal_rows
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = remember.relation
+    ON CONFLICT (relation) DO UPDATE SET schema_name = excluded.schema_name, table_name = excluded.table_name,
+        kind = excluded.kind, keep_literals = excluded.keep_literals, journal_rows = excluded.journal_rows
+    WHERE known.* IS DISTINCT FROM excluded.*;
+END
+$body$;
+
+-- Note that a table is guarded no longer; it has to be true.
+CREATE OR REPLACE FUNCTION flight_recorder.forget(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    PERFORM flight_recorder.check_right(relation);
+    IF EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = relation AND tgfoid = 'flight_recorder.record_statement()'::regprocedure
+    ) THEN
+        RAISE EXCEPTION '% is guarded', relation
+            USING ERRCODE = 'object_in_use', HINT = 'SELECT flight_recorder.release(…) takes the triggers away, too.';
+    END IF;
+    DELETE FROM flight_recorder.guarded AS known WHERE known.relation = forget.relation;
+END
+$body$;
+
+-- Guard a table and each partition and child that it has now: its triggers, and the right to count its rows if they
+-- are to stay. Null is for what it is guarded by already, or was before it was made anew; else context, masked, no
+-- journal. What is as it should be stays untouched. How many tables were changed.
 CREATE OR REPLACE FUNCTION flight_recorder.guard(
     relation regclass, kind text, keep_literals boolean, journal_rows integer
 ) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 DECLARE
-    keeper name;
-    trusted boolean;
-    allowed integer;
+    keeper CONSTANT name := (
+        SELECT pg_get_userbyid(proowner) FROM pg_proc
+        WHERE oid = 'flight_recorder.record_statement()'::regprocedure);
+    known flight_recorder.guarded;
+    wanted_kind text;
+    wanted_literals boolean;
+    wanted_rows integer;
     member record;
     changed integer := 0;
 BEGIN
-    SELECT rolname, NOT rolsuper INTO keeper, trusted
-    FROM pg_proc JOIN pg_roles ON pg_roles.oid = proowner
-    WHERE pg_proc.oid = 'flight_recorder.record_statement()'::regprocedure;
-    DELETE FROM flight_recorder.guarded AS old
-    WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = old.relation)
-        AND to_regclass(format('%I.%I', old.schema_name, old.table_name)) = guard.relation;
+    SELECT * INTO known FROM flight_recorder.guarded AS old
+    WHERE old.relation = guard.relation
+        OR to_regclass(format('%I.%I', old.schema_name, old.table_name)) = guard.relation
+    ORDER BY old.relation = guard.relation DESC, old.relation DESC LIMIT 1;
+    wanted_kind := coalesce(guard.kind, known.kind, 'context');
+    wanted_literals := coalesce(guard.keep_literals, known.keep_literals, false);
+    wanted_rows := CASE WHEN wanted_kind = 'context' THEN coalesce(guard.journal_rows, known.journal_rows, 0) ELSE 0 END;
     FOR member IN
         WITH RECURSIVE tree (oid) AS (
             SELECT guard.relation::oid
@@ -468,22 +549,9 @@ BEGIN
             RAISE WARNING '% is not guarded: its rows are elsewhere', member.name;
             CONTINUE;
         END IF;
-        -- to_jsonb may call what the owner of a type has written, as the owner of these functions.
-        allowed := CASE WHEN guard.kind = 'context' THEN guard.journal_rows ELSE 0 END;
-        IF allowed > 0 AND NOT trusted AND EXISTS (
-            SELECT FROM pg_attribute WHERE attrelid = member.oid AND attnum > 0 AND atttypid >= 16384
-        ) THEN
-            RAISE WARNING 'the rows of % go into no journal: it has columns of types that are not PostgreSQL''s own, '
-                'and the recorder belongs to the superuser %', member.name, keeper
-                USING HINT = 'CREATE ROLE alpimonitor_recorder NOLOGIN, then install the recorder again.';
-            allowed := 0;
-        END IF;
-        INSERT INTO flight_recorder.guarded AS known
-        VALUES (member.oid, member.nspname, member.relname, guard.kind, guard.keep_literals, allowed)
-        ON CONFLICT (relation) DO UPDATE SET schema_name = excluded.schema_name, table_name = excluded.table_name,
-            kind = excluded.kind, keep_literals = excluded.keep_literals, journal_rows = excluded.journal_rows
-        WHERE known.* IS DISTINCT FROM excluded.*;
-        changed := changed + flight_recorder.arm(member.name, guard.kind, guard.keep_literals, allowed)::integer;
+        PERFORM flight_recorder.remember(member.name, wanted_kind, wanted_literals, wanted_rows);
+        changed := changed + flight_recorder.arm(member.name, wanted_kind, wanted_literals, wanted_rows)::integer;
+        CONTINUE WHEN wanted_kind <> 'context';
         IF NOT has_schema_privilege(keeper, member.relnamespace, 'USAGE') THEN
             EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', member.nspname, keeper);
         END IF;
@@ -564,7 +632,7 @@ BEGIN
         FOR n IN 1 .. array_length(member.triggers, 1) LOOP
             EXECUTE format('DROP TRIGGER %I ON %s', member.triggers[n], member.name);
         END LOOP;
-        DELETE FROM flight_recorder.guarded WHERE relation = member.name;
+        PERFORM flight_recorder.forget(member.name);
         changed := changed + 1;
     END LOOP;
     RETURN changed;
@@ -626,8 +694,7 @@ BEGIN
         PERFORM set_config('role', keeper, true);
         EXECUTE format('GRANT USAGE ON SCHEMA flight_recorder TO %I', installer);
         EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA flight_recorder TO %I', installer);
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON flight_recorder.guarded TO %I', installer);
-        EXECUTE format('GRANT SELECT ON flight_recorder.version TO %I', installer);
+        EXECUTE format('GRANT SELECT ON flight_recorder.guarded, flight_recorder.version TO %I', installer);
         PERFORM set_config('role', was, true);
     END IF;
     RETURN keeper;
@@ -637,7 +704,8 @@ $body$;
 
 -- Whatever the default privileges of this database give away, evidence is nobody's but the owner's.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flight_recorder FROM PUBLIC;
-REVOKE ALL ON flight_recorder.event, flight_recorder.journal, flight_recorder.guarded FROM PUBLIC;
+REVOKE ALL ON flight_recorder.event, flight_recorder.journal, flight_recorder.guarded, flight_recorder.version
+    FROM PUBLIC;
 DO $body$
 DECLARE
     given record;
@@ -645,7 +713,8 @@ BEGIN
     FOR given IN
         SELECT DISTINCT pg_class.oid::regclass AS named, rolname
         FROM pg_class, aclexplode(relacl) AS acl JOIN pg_roles ON pg_roles.oid = acl.grantee
-        WHERE pg_class.oid IN ('flight_recorder.event'::regclass, 'flight_recorder.journal'::regclass)
+        WHERE pg_class.oid IN ('flight_recorder.event'::regclass, 'flight_recorder.journal'::regclass,
+                'flight_recorder.guarded'::regclass, 'flight_recorder.version'::regclass)
             AND acl.grantee <> relowner AND privilege_type <> 'SELECT'
     LOOP
         EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM %I',
