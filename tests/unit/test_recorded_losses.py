@@ -341,8 +341,11 @@ def test_a_flood_of_other_statements_makes_nobody_forget_who_took_rows_and_why()
         world.delete(sensor=14)
         (event,) = world.events
         world.events[:] = [
-            *(replace(event, id=n, transaction=n, operation=Operation.UPDATE) for n in range(90_000, 90_250)),
-            *(replace(event, id=n, transaction=n, table="measurement") for n in range(91_000, 91_250)),
+            *(
+                replace(event, id=n, transaction=n, pid=n, operation=Operation.UPDATE)
+                for n in range(90_000, 90_250)
+            ),
+            *(replace(event, id=n, transaction=n, pid=n, table="measurement") for n in range(91_000, 91_250)),
         ]
         world.tick()
     assert world.incident.verdict == before
