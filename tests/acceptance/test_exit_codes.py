@@ -81,7 +81,7 @@ class Scene:
         """The same, after a statement."""
         url = self.database(state)
         with psycopg.connect(url) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement.encode())
         return url
 
     def fifo(self, name: str) -> Path:

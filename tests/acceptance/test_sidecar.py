@@ -181,7 +181,7 @@ def test_a_read_only_database_is_refused(tmp_path: Path, seeded_database: str) -
 def test_without_rights_it_says_forbidden_and_heals_nothing(tmp_path: Path, seeded_database: str) -> None:
     role = f"blind_{os.urandom(4).hex()}"
     with psycopg.connect(seeded_database, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'blind'")  # type: ignore[call-overload]
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'blind'".encode())
     parts = urlsplit(seeded_database)
     blind = f"postgresql://{role}:blind@{parts.hostname}:{parts.port}{parts.path}"
     try:
@@ -200,7 +200,7 @@ def test_without_rights_it_says_forbidden_and_heals_nothing(tmp_path: Path, seed
             assert f'GRANT SELECT ON TABLE "public"."station" TO "{role}"' in checked.stdout
     finally:
         with psycopg.connect(seeded_database, autocommit=True) as connection:
-            connection.execute(f"DROP ROLE {role}")  # type: ignore[call-overload]
+            connection.execute(f"DROP ROLE {role}".encode())
 
 
 def test_a_second_sidecar_on_the_same_state_is_refused(tmp_path: Path, seeded_database: str) -> None:

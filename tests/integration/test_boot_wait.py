@@ -24,10 +24,10 @@ def role(empty_database: str) -> Iterator[str]:
     """The name of a role that may log in, with the password `secret`."""
     name = f"role_{name_of(empty_database)}"
     with psycopg.connect(empty_database, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")  # type: ignore[call-overload]
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'".encode())
         yield name
-        admin.execute(f"DROP OWNED BY {name}")  # type: ignore[call-overload]
-        admin.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
+        admin.execute(f"DROP OWNED BY {name}".encode())
+        admin.execute(f"DROP ROLE {name}".encode())
 
 
 def as_role(url: str, role: str, password: str = "secret") -> Target:
@@ -37,7 +37,7 @@ def as_role(url: str, role: str, password: str = "secret") -> Target:
 
 def alter(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(statement)  # type: ignore[call-overload]
+        admin.execute(statement.encode())
 
 
 def test_a_database_that_answers_is_not_waited_for(empty_database: str, role: str) -> None:

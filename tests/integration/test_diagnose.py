@@ -102,7 +102,7 @@ def run_sql(url: str, *statements: str) -> int:
     """One transaction of an operator's shell; its backend's process id."""
     with psycopg.connect(url, application_name=SHELL) as shell:
         for statement in statements:
-            shell.execute(statement)  # type: ignore[call-overload]
+            shell.execute(statement.encode())
         return shell.info.backend_pid
 
 

@@ -61,7 +61,7 @@ def test_with_the_roles_and_a_listener_only_the_servers_log_is_wanting_and_its_r
         assert wanting.subject == "server log"
         with psycopg.connect(database.admin, autocommit=True) as admin:
             for statement in filter(None, map(str.strip, wanting.remedy.split(";"))):
-                admin.execute(statement)  # type: ignore[call-overload]
+                admin.execute(statement.encode())
         wait_until("the settings", lambda: looked(settings) == {}, deadline=30)
         readiness = measure(settings, application_name=NAME)
         assert readiness.ratio == 1.0
@@ -148,11 +148,11 @@ def test_what_is_broken_is_named_until_it_is_mended(
 ) -> None:
     before = looked(settings)
     with psycopg.connect(database.admin, autocommit=True) as admin:
-        admin.execute(broken)  # type: ignore[call-overload]
+        admin.execute(broken.encode())
         try:
             assert looked(settings)[subject].said == said
         finally:
-            admin.execute(mended)  # type: ignore[call-overload]
+            admin.execute(mended.encode())
     assert looked(settings) == before
 
 

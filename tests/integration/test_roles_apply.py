@@ -58,7 +58,7 @@ def database(server: Database) -> Iterator[Database]:
 
 def execute(url: str, statement: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement.encode())
 
 
 def migrate(url: str) -> None:
