@@ -27,6 +27,15 @@ class Ended:
     said: str
 
 
+def is_running(pid: int) -> bool:
+    """Whether it still runs: one that has ended and that nobody has collected yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # the second: it went between opening and reading
+        return False
+    return state not in ("Z", "X")
+
+
 class Silence:
     """An address of this machine that takes a connection and never says a word."""
 

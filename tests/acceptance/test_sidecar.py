@@ -13,6 +13,7 @@ import pytest
 from alpimonitor_rehearsal.pager import Fault, Pager
 from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
+from tests.running import is_running
 from tests.sidecars import CONTEXT, DEADLINE, SEED, Sidecar, rows, wipe
 
 pytestmark = pytest.mark.acceptance
@@ -239,7 +240,7 @@ def test_stopping_ends_a_running_heal_records_it_and_leaves_no_process(
         )
         assert sidecar.state()["phase"] == "healing"
         assert sidecar.stop() == 0
-    assert not Path(f"/proc/{healer}").exists()
+    assert not is_running(healer)
     sidecar.mode = "off"
     with sidecar.running():
         (incident,) = sidecar.get("api/incidents")["incidents"]
@@ -259,7 +260,7 @@ def test_a_heal_does_not_outlive_a_sidecar_that_is_killed(tmp_path: Path, seeded
     wipe(seeded_database)
     healer = int(wait_until("the heal's start", lambda: pid.exists() and pid.read_text(), deadline=DEADLINE))
     sidecar.kill()
-    wait_until("the heal's end", lambda: not Path(f"/proc/{healer}").exists(), deadline=DEADLINE)
+    wait_until("the heal's end", lambda: not is_running(healer), deadline=DEADLINE)
 
 
 def test_sigterm_ends_it_while_the_database_hangs(tmp_path: Path, seeded_database: str) -> None:

@@ -16,6 +16,7 @@ from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
 from tests.databases import PostgresForTests, name_of
 from tests.ordeals import DEADLINE
+from tests.running import is_running
 from tests.sidecars import CONTEXT, rows, wipe
 from tests.teams import Member, Team, leading, team
 from tests.warm_start import Warmth
@@ -207,7 +208,7 @@ def test_a_leader_that_is_cut_off_during_its_heal_has_it_killed_before_another_b
         wipe(sidecars.database)
         healer = sidecars.until_a_heal_begins()  # it reaches the database: only the fence can end it
         network.hang()
-        wait_until("the end of its heal", lambda: not Path(f"/proc/{healer}").exists(), deadline=DEADLINE)
+        wait_until("the end of its heal", lambda: not is_running(healer), deadline=DEADLINE)
         assert second.until_told("resolved") == second.told("opened")
         assert [(event, pid == healer) for event, pid in sidecars.heal_log] == [
             ("begin", True), ("begin", False), ("end", False),

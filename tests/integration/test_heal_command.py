@@ -21,6 +21,7 @@ from alpimonitor_watchdog.core.words import HealOutcome
 from alpimonitor_watchdog.heal.child import Child, Ended, child_environment, redact
 from alpimonitor_watchdog.heal.command import Command, CommandHealer, PlanError, parse_plan
 from alpimonitor_watchdog.heal.worker import HealWorker
+from tests.running import is_running
 
 EMPTY = {"inserts": {}, "updates": {}, "deletes": {}}
 MISSING = {"inserts": {"station": [{"name": "Sion"}]}, "updates": {}, "deletes": {}}
@@ -36,14 +37,6 @@ def prints(plan: object) -> tuple[str, ...]:
 
 def healer(plan: tuple[str, ...], run: tuple[str, ...], deadline: float = 20.0) -> CommandHealer:
     return CommandHealer(Command(plan=plan, run=run, deadline=deadline), Child(os.environ))
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_a_plan_is_counted_by_table() -> None:
@@ -113,8 +106,8 @@ signal.pause()
     ended = healer(prints(EMPTY), python(code, str(pids)), deadline=2.0).heal("h1")
     assert ended.outcome is HealOutcome.DEADLINE
     leader, grandchild = map(int, pids.read_text().split())
-    assert not alive(leader)
-    assert not alive(grandchild)
+    assert not is_running(leader)
+    assert not is_running(grandchild)
 
 
 def test_stopping_ends_the_running_heal_and_it_counts_as_interrupted(tmp_path: Path) -> None:
@@ -147,7 +140,7 @@ def test_a_program_in_a_process_group_of_its_own_ends_with_the_heal(tmp_path: Pa
     grandchild = int(pids.read_text())
     child.forbid("the leader lock was lost")
     running.join(20)
-    assert not alive(grandchild)
+    assert not is_running(grandchild)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
@@ -167,7 +160,7 @@ Child(os.environ).run(["sh", "-c", sys.argv[1]], 60.0)
     grandchild = int(pids.read_text())
     killed.kill()
     killed.wait()
-    wait_until("the end of what the wrapper runs", lambda: not alive(grandchild), deadline=20)
+    wait_until("the end of what the wrapper runs", lambda: not is_running(grandchild), deadline=20)
 
 
 def test_a_right_that_is_lost_ends_the_heal_and_the_next_may_run(tmp_path: Path) -> None:

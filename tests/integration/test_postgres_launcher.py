@@ -24,6 +24,7 @@ from alpimonitor_rehearsal.postgres.binary_copy import reachable_binaries
 from alpimonitor_rehearsal.postgres.directory import processes_in
 from alpimonitor_rehearsal.waiting import wait_until
 from tests.databases import chosen_database
+from tests.running import is_running
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -77,13 +78,6 @@ def parent_of_a_server(temporary: Path, *arguments: str) -> Iterator[tuple[subpr
 def ask(url: str, statement: str) -> str:
     with psycopg.connect(url) as connection:
         return str(connection.execute(statement).fetchone()[0])
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_it_lets_in_only_who_knows_the_password() -> None:

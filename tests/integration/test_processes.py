@@ -13,6 +13,7 @@ import pytest
 
 from alpimonitor_rehearsal.processes import Processes, ProcessFailed, environment, said
 from alpimonitor_rehearsal.waiting import wait_until
+from tests.running import is_running
 
 DEADLINE = 30.0
 
@@ -41,15 +42,6 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 def python(script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", script, *arguments]
-
-
-def is_there(pid: int) -> bool:
-    """Whether it still runs; one that nobody has collected yet does not."""
-    try:
-        os.kill(pid, 0)
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def test_a_process_announces_itself_and_its_log_is_kept(processes: Processes, tmp_path: Path) -> None:
@@ -115,7 +107,7 @@ def test_what_a_process_left_running_ends_with_it(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         child = processes.start("API", python(HAS_A_CHILD), environment(tmp_path, os.environ))
         grandchild = int(child.announcement(deadline=DEADLINE)["pid"])
-    wait_until("the end of the grandchild", lambda: not is_there(grandchild), deadline=DEADLINE)
+    wait_until("the end of the grandchild", lambda: not is_running(grandchild), deadline=DEADLINE)
 
 
 def test_a_thread_is_refused_because_its_end_would_be_the_end_of_the_process(
