@@ -2,9 +2,9 @@
 
     python dashboards/overview.py
 
-writes the file beside this one; a house test compares the two. Every query reads the sidecar's metrics
-through the variable `datasource`, so that the dashboard works in any Grafana. After a failed probe the
-sidecar drops its samples: then a panel says "not seen", which is neither zero nor the last value.
+writes the file beside this one; a house test compares the two. Every query reads the metrics of the sidecar,
+or of the API, through the variable `datasource`, so that the dashboard works in any Grafana. After a failed
+look both drop their samples: then a panel says "not seen", which is neither zero nor the last value.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import api_row
 from grafana_foundation_sdk.builders import dashboard, prometheus, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-from panels import DATASOURCE, GREEN, GREY, RED, YELLOW, color_of, either, figure, query, steps
+from panels import DATASOURCE, GREEN, GREY, RED, YELLOW, color_of, curves, either, figure, query, steps
 
 OVERVIEW = Path(__file__).with_name("overview.json")
 
@@ -255,27 +256,16 @@ def notifications() -> list[stat.Panel]:
 
 
 def probe_durations() -> timeseries.Panel:
-    panel = (
-        timeseries.Panel()
-        .title("Probe duration")
-        .description("How long one probe of the database takes: what the sidecar costs it, every second.")
-        .datasource(DATASOURCE)
-        .unit("s")
-        .height(7)
-        .span(24)
-    )
-    for ref, quantile in (("A", "0.5"), ("B", "0.99")):
-        panel = panel.with_target(
-            prometheus.Dataquery()
-            .expr(
-                f"histogram_quantile({quantile}, "
-                "sum by (le) (rate(watchdog_probe_duration_seconds_bucket[$__rate_interval])))"
-            )
-            .legend_format(f"p{float(quantile) * 100:g}")
-            .ref_id(ref)
-            .range()
+    quantiles = [
+        (
+            f"histogram_quantile({quantile}, "
+            "sum by (le) (rate(watchdog_probe_duration_seconds_bucket[$__rate_interval])))",
+            f"p{float(quantile) * 100:g}",
         )
-    return panel
+        for quantile in ("0.5", "0.99")
+    ]
+    description = "How long one probe of the database takes: what the sidecar costs it, every second."
+    return curves("Probe duration", description, *quantiles).unit("s").span(24)
 
 
 def overview() -> dashboard.Dashboard:
@@ -296,6 +286,7 @@ def overview() -> dashboard.Dashboard:
         ("Context", [missing_rows(), rows_table(), symptoms()]),
         ("Healing", healing()),
         ("Who did it", attribution()),
+        ("API and ingestion", [*api_row.figures(), *api_row.over_time()]),
         ("Notifications and probe", [*notifications(), probe_durations()]),
     )
     number = 0

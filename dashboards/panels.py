@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -44,6 +44,14 @@ def figure(title: str, description: str, *queries: prometheus.Dataquery) -> stat
     )
     for one in queries:
         panel = panel.with_target(one)
+    return panel
+
+
+def curves(title: str, description: str, *queries: tuple[str, str]) -> timeseries.Panel:
+    """A panel of curves over time: of each query its expression and its legend."""
+    panel = timeseries.Panel().title(title).description(description).datasource(DATASOURCE).height(7)
+    for ref, (expr, legend) in zip("ABCD", queries, strict=False):
+        panel = panel.with_target(prometheus.Dataquery().expr(expr).legend_format(legend).ref_id(ref).range())
     return panel
 
 

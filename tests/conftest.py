@@ -33,6 +33,11 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 LINDAS_SAMPLE = "2026-04-20T2120.json"
 
 
+OF_THE_SERVER = frozenset(
+    {"postgres_server", "clusters", "database", "server", "primary", "_the_chosen_programs"}
+)
+"""Fixtures by which a test gets to PostgreSQL, its own included: without any its version changes nothing."""
+
 CHOICE = pytest.StashKey[str]()
 DESCRIPTION = pytest.StashKey[str]()
 
@@ -40,6 +45,7 @@ DESCRIPTION = pytest.StashKey[str]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("alpimonitor")
     group.addoption("--kills", type=int, default=10, help="Sidecars to kill at random moments (default: 10).")
+    group.addoption("--database-only", action="store_true", help="Only tests that use a PostgreSQL server.")
     group.addoption("--kill-seed", type=int, help="What the moments are drawn from (default: any; printed).")
 
 
@@ -56,6 +62,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[DESCRIPTION] = described(config.stash[CHOICE])
     except (UnknownChoice, PostgresError) as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.database_only:
+        return
+    chosen = [item for item in items if OF_THE_SERVER & set(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in frozenset(chosen)])
+    items[:] = chosen
 
 
 @pytest.hookimpl(optionalhook=True)

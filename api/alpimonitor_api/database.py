@@ -13,15 +13,18 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
+from alpimonitor_api.bounded import ended
 from alpimonitor_api.queries.building import Statement
+from alpimonitor_api.slots import Slots, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,10 @@ SESSION_SETTINGS = "-c jit=off -c statement_timeout=60s"
 """jit: compiling costs more than any statement here takes. The time-out is for a server whose client died; a
 living client cancels its statement much earlier."""
 
+Result = TypeVar("Result")
+
+BEGIN = Statement(b"BEGIN")  # stands for all transactions where failures are noted by statement
+
 
 class Reason(Enum):
     """Why there is no answer from the database."""
@@ -39,7 +46,9 @@ class Reason(Enum):
     UNREACHABLE = "unreachable"  # no connection, or it broke
     TOO_SLOW = "too_slow"  # busy, locked, stopped, or its packets are lost
     NO_SCHEMA = "no_schema"  # a table or column is missing: not migrated, or dropped
-    NO_RIGHT = "no_right"  # the role may not read a table
+    NO_RIGHT = "no_right"  # the role may not read a table, or not write it
+    READ_ONLY = "read_only"  # a standby, or told to take no changes
+    OUTCOME_UNKNOWN = "outcome_unknown"  # the connection broke, or fell silent, at the commit
 
 
 class DatabaseUnavailable(Exception):
@@ -74,19 +83,36 @@ class Access:
         return make_conninfo(self.url, **told)
 
 
+class Transaction:
+    """What `Database.transaction` hands to its work."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+        self.committing = False
+
+    async def row(self, statement: Statement, parameters: Mapping[str, object]) -> Row:
+        """The first row of a statement; an empty one when there is none. Raises DatabaseUnavailable, or
+        another psycopg.Error when the statement itself is wrong or a constraint refuses what it writes."""
+        try:
+            return _first_row(await self._connection.execute(statement, parameters))
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
+
 class Database:
     """At most `size` connections, opened when needed and kept. Belongs to the event loop that uses it.
 
-    Invariant: a connection is either idle, or used by exactly one statement, or closed.
+    Invariant: a connection is either idle, or used by exactly one statement or transaction, or closed.
     """
 
     def __init__(self, access: Access, *, size: int, name: str) -> None:
         self._access = access
         self._name = name
-        self._slots = asyncio.Semaphore(size)
+        self._slots = Slots(size)
         self._idle: deque[psycopg.AsyncConnection] = deque()
-        self._running: set[asyncio.Task[Row]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._failing: dict[Statement, Reason] = {}
+        self._failures = dict.fromkeys(Reason, 0)
 
     async def row(self, statement: Statement, parameters: Mapping[str, object], *, within: float) -> Row:
         """The first row of a statement that only reads; an empty one when there is none.
@@ -98,8 +124,7 @@ class Database:
         self._running.add(task)
         task.add_done_callback(self._finished)
         try:
-            # Not wait_for: that waits for the cancellation too, which a silent server never confirms.
-            await asyncio.wait((task,), timeout=within)
+            await ended(task, within=within)
             if not task.done():
                 await self._drop_idle()
                 raise DatabaseUnavailable(Reason.TOO_SLOW, f"no answer within {within:g} s")
@@ -111,6 +136,40 @@ class Database:
             task.cancel()
         self._note_answer(statement)
         return answer
+
+    def usage(self) -> Usage:
+        """How this lane is used at the moment, and how often it has failed since the start."""
+        failures = {reason.value: number for reason, number in self._failures.items()}
+        slots = self._slots
+        return Usage(self._name, slots.size, slots.taken, len(self._idle), slots.waiting, failures)
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[Result]], *, within: float) -> Result:
+        """What `work` returns, once what it wrote is committed; whatever it raises undoes all of it.
+
+        Waits at most `within` seconds, connecting and queueing included. Raises DatabaseUnavailable: nothing
+        was written, unless its reason is OUTCOME_UNKNOWN. Work that began is never begun again.
+        """
+        begun: list[Transaction] = []
+        task = asyncio.create_task(self._transaction(work, begun))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        try:
+            await ended(task, within=within)
+            if not task.done():
+                task.cancel()  # no await before it: what has not sent its commit by now never will
+                committing = any(transaction.committing for transaction in begun)
+                reason = Reason.OUTCOME_UNKNOWN if committing else Reason.TOO_SLOW
+                await self._drop_idle()
+                raise DatabaseUnavailable(reason, f"no answer within {within:g} s")
+            result = task.result()
+        except DatabaseUnavailable as failure:
+            self._note_failure(BEGIN, failure)
+            raise
+        finally:
+            if not task.cancelling():  # else it tells the server so: a second call would break that off
+                task.cancel()
+        self._note_answer(BEGIN)
+        return result
 
     async def close(self, *, within: float = 1.0) -> None:
         """Close what is idle and cancel what runs, waiting at most `within` seconds for it."""
@@ -129,15 +188,34 @@ class Database:
                 kept = bool(self._idle)
                 connection = self._idle.pop() if kept else await self._connect()
                 try:
-                    cursor = await connection.execute(statement, parameters)
-                    result = cursor.pgresult
-                    if result is None or result.ntuples == 0:
-                        return ()
-                    return tuple(result.get_value(0, column) or b"" for column in range(result.nfields))
+                    return _first_row(await connection.execute(statement, parameters))
                 except psycopg.Error as error:
                     # A kept connection may have died with the server it led to: the statement only reads,
                     # so it is safe to ask again, in the end over a new one.
                     if not (kept and connection.closed):
+                        raise _translated(error) from error
+                finally:
+                    await self._give_back(connection)
+
+    async def _transaction(
+        self, work: Callable[[Transaction], Awaitable[Result]], begun: list[Transaction]
+    ) -> Result:
+        async with self._slots:
+            while True:
+                kept = bool(self._idle)
+                connection = self._idle.pop() if kept else await self._connect()
+                try:
+                    async with connection.transaction():
+                        transaction = Transaction(connection)
+                        begun.append(transaction)
+                        result = await work(transaction)
+                        transaction.committing = True
+                    return result
+                except psycopg.Error as error:
+                    if any(transaction.committing for transaction in begun) and connection.closed:
+                        raise DatabaseUnavailable(Reason.OUTCOME_UNKNOWN, str(error)) from error
+                    # A kept connection may have died with the server it led to: nothing has begun over it.
+                    if begun or not (kept and connection.closed):
                         raise _translated(error) from error
                 finally:
                     await self._give_back(connection)
@@ -153,7 +231,8 @@ class Database:
             raise DatabaseUnavailable(Reason.UNREACHABLE, str(error)) from error
 
     async def _give_back(self, connection: psycopg.AsyncConnection) -> None:
-        if not connection.closed and connection.info.transaction_status is TransactionStatus.IDLE:
+        # A connection that is closed or broken is never said to be idle.
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
             self._idle.append(connection)
         else:
             await connection.close()
@@ -163,13 +242,14 @@ class Database:
         while self._idle:
             await self._idle.pop().close()
 
-    def _finished(self, task: asyncio.Task[Row]) -> None:
+    def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # read, or asyncio complains of the failure of a statement nobody waits for
 
     def _note_failure(self, statement: Statement, failure: DatabaseUnavailable) -> None:
         """One line when it begins, not one a request; a missing table fails only some statements."""
+        self._failures[failure.reason] += 1
         if self._failing.get(statement) is not failure.reason:
             self._failing[statement] = failure.reason
             told = {"action": "database_unavailable", "reason": failure.reason.value, "lane": self._name}
@@ -179,6 +259,13 @@ class Database:
         if self._failing.pop(statement, None) is not None:
             told = {"action": "database_available", "lane": self._name}
             logger.info("The database answers again", extra=told)
+
+
+def _first_row(cursor: psycopg.AsyncCursor[Any]) -> Row:
+    result = cursor.pgresult
+    if result is None or result.ntuples == 0:
+        return ()
+    return tuple(result.get_value(0, column) or b"" for column in range(result.nfields))
 
 
 def _translated(error: psycopg.Error) -> Exception:
@@ -191,6 +278,8 @@ def _translated(error: psycopg.Error) -> Exception:
             return DatabaseUnavailable(Reason.NO_SCHEMA, str(error))
         case psycopg.errors.InsufficientPrivilege():
             return DatabaseUnavailable(Reason.NO_RIGHT, str(error))
+        case psycopg.errors.ReadOnlySqlTransaction():
+            return DatabaseUnavailable(Reason.READ_ONLY, str(error))
         case psycopg.errors.QueryCanceled() | psycopg.errors.LockNotAvailable():
             return DatabaseUnavailable(Reason.TOO_SLOW, str(error))
         case psycopg.OperationalError() | psycopg.InterfaceError():

@@ -90,6 +90,21 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, Code.NOT_FOUND, what)
 
 
+def unauthorized(message: str) -> ApiError:
+    return ApiError(
+        401, Code.UNAUTHORIZED, message, headers={"WWW-Authenticate": 'Bearer realm="alpimonitor"'}
+    )
+
+
+def forbidden(message: str) -> ApiError:
+    return ApiError(403, Code.FORBIDDEN, message)
+
+
+def conflict(message: str) -> ApiError:
+    """409: the request is right, and something else stands in its way for now."""
+    return ApiError(409, Code.CONFLICT, message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
 def unavailable(code: Code, message: str) -> ApiError:
     return ApiError(503, code, message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
@@ -115,7 +130,10 @@ WITHOUT_DATABASE: Mapping[Reason, str] = {
     Reason.UNREACHABLE: "The database cannot be reached now; ask again in a few seconds.",
     Reason.TOO_SLOW: "The database did not answer in time; ask again in a few seconds, or for less.",
     Reason.NO_SCHEMA: "The database lacks tables that this version needs: an operator has to migrate it.",
-    Reason.NO_RIGHT: "The database does not let the API read: an operator has to grant it the rights.",
+    Reason.NO_RIGHT: "The database does not let the API do this: an operator has to grant it the rights.",
+    Reason.READ_ONLY: "The database takes no changes now, as a standby does; nothing was changed. Ask later.",
+    Reason.OUTCOME_UNKNOWN: "The connection to the database was lost at the commit: whether the change was "
+    "written is not known. Read it back before asking again.",
 }
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from alpimonitor_api.settings import LogFormat, LogLevel
 from alpimonitor_api.times import utc_text
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Which request a line is about; empty outside of any."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 """What every record carries; everything else was given as `extra`."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _OWN}
+    fields = {name: value for name, value in vars(record).items() if name not in _OWN}
+    if request_id := REQUEST_ID.get():
+        fields["request_id"] = request_id
+    return fields
 
 
 def _at(record: logging.LogRecord) -> str:

@@ -9,13 +9,16 @@ from typing import Protocol, cast
 
 from fastapi import Request
 
+from alpimonitor_api.auth import Tokens
 from alpimonitor_api.database import Access, Database
+from alpimonitor_api.metrics import Metrics
 from alpimonitor_api.settings import Settings
 
 HISTORY_TIMEOUT_SECONDS = 20.0
 """Thirty years of one station are several million measurements: that takes longer than other answers may."""
 
 HISTORY_CONNECTIONS = 2
+CHANGES_CONNECTIONS = 2
 
 
 class Background(Protocol):
@@ -33,9 +36,10 @@ class Lanes:
     answers: Database
     history: Database  # may be slow
     health: Database  # must say what the database does, not how busy the API is
+    changes: Database  # may wait for their turn
 
     async def close(self) -> None:
-        for lane in (self.answers, self.history, self.health):
+        for lane in (self.answers, self.history, self.health, self.changes):
             await lane.close()
 
 
@@ -46,6 +50,8 @@ class Services:
     version: str
     clock: Callable[[], datetime]  # aware UTC
     uptime: Callable[[], float]  # seconds since the start, monotonic
+    tokens: Tokens
+    metrics: Metrics
 
 
 def lanes_for(settings: Settings, *, application_name: str) -> Lanes:
@@ -59,6 +65,7 @@ def lanes_for(settings: Settings, *, application_name: str) -> Lanes:
         answers=Database(access, size=settings.database_pool_size, name="answers"),
         history=Database(access, size=HISTORY_CONNECTIONS, name="history"),
         health=Database(access, size=1, name="health"),
+        changes=Database(access, size=CHANGES_CONNECTIONS, name="changes"),
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -123,6 +124,26 @@ def check_endpoint(value: str) -> str:
     return value
 
 
+def parse_networks(value: object) -> object:
+    """`10.0.0.0/8, ::1`: networks between commas; an address alone is a network of one."""
+    if not isinstance(value, str):
+        return value
+    networks = []
+    for part in (part.strip() for part in value.split(",")):
+        if not part:
+            continue
+        try:
+            networks.append(ip_network(part))
+        except ValueError:
+            raise ValueError(f"{part!r} is no network") from None
+    return tuple(networks)
+
+
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
+LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1"))
+
+
 class Settings(BaseSettings):
     """Everything the API and its ingestion are told from outside. Immutable; no module keeps one."""
 
@@ -178,8 +199,30 @@ class Settings(BaseSettings):
         default=60,
         ge=1,
         le=1_000_000,
-        title="checked, not enforced in this version",
+        title="how often one address may ask; /health and /status are free",
         description="requests a minute and address, 1 to 1000000, such as 60",
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        title="the proxies whose X-Forwarded-For names the client",
+        description="networks between commas, such as 192.0.2.0/24; without one the client is who connects",
+    )
+    cache_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        title="how long an answer may be given again",
+        description="seconds, 0 (never) to 1: a cache must not hide an emptied database for longer",
+    )
+    api_tokens_file: Path | None = Field(
+        default=None,
+        title="the tokens of operators, hashed; without one nobody tunes a threshold",
+        description="a file that `alpimonitor token create` writes, readable by this process",
+    )
+    metrics_from: Networks = Field(
+        default=LOOPBACK,
+        title="who may read /metrics",
+        description="networks between commas, such as 127.0.0.0/8, ::1; never a client behind a proxy",
     )
     log_level: Annotated[LogLevel, BeforeValidator(upper_case)] = Field(
         default=LogLevel.INFO,

@@ -15,6 +15,8 @@ from pydantic.alias_generators import to_camel
 from alpimonitor_api.errors import Code
 from alpimonitor_api.queries.measurements import Aggregate
 from alpimonitor_api.tables import (
+    AlertLevel,
+    AlertType,
     DataSource,
     Direction,
     FlowType,
@@ -140,6 +142,56 @@ class Catchment(Shape):
 
 class CatchmentList(Shape):
     data: list[Catchment]
+
+
+class StationName(Shape):
+    id: UUID
+    name: str
+    ofev_code: str
+
+
+class Glacier(Shape):
+    id: UUID
+    name: str
+    altitude_min_m: int
+    altitude_max_m: int
+    stations: list[StationName] = Field(description="Those that its water reaches, by name, then OFEV code.")
+
+
+class GlacierList(Shape):
+    data: list[Glacier]
+
+
+class Withdrawal(Shape):
+    id: UUID
+    name: str
+    operator_name: str
+    latitude: float
+    longitude: float
+    altitude_m: int
+    annual_volume_m3: float | None
+    station: StationName = Field(description="The one below, whose flow it lessens.")
+
+
+class WithdrawalList(Shape):
+    data: list[Withdrawal]
+
+
+class Alert(Shape):
+    id: UUID
+    station: StationName
+    type: AlertType
+    level: AlertLevel
+    parameter: Parameter | None = Field(description="None of a station that is offline.")
+    trigger_value: float | None
+    threshold_value: float | None
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None = Field(description="Null while it is open.")
+    duration_seconds: int = Field(description="Until it closed, or until now.")
+
+
+class AlertList(Shape):
+    data: list[Alert]
 
 
 class Point(Shape):

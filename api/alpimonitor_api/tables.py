@@ -337,7 +337,15 @@ alert = Table(
     CheckConstraint("closed_at >= opened_at", name="closed_after_opened"),
     Index(None, "station_id", "opened_at"),
     Index(None, "opened_at"),
-    Index("ix_alert_active", "station_id", postgresql_where=text("closed_at IS NULL")),
+    # Of one kind a station has at most one that is open: two ingestions at once cannot open it twice.
+    Index(
+        "uq_alert_active",
+        "station_id",
+        "type",
+        text("coalesce(parameter, '')"),
+        unique=True,
+        postgresql_where=text("closed_at IS NULL"),
+    ),
 )
 
 ingestion_run = Table(

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 EXAMPLE = "2026-04-20T00:00:00Z"
+LATER = "2026-04-21T00:00:00Z"
 
 _LOST_PLUS = re.compile(r" \d{2}:?\d{2}$")
 

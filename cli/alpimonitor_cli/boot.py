@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -29,11 +28,10 @@ DEFAULT_WAIT = 60.0  # seconds
 SEED_DEADLINE = 300  # seconds
 USAGE, UNREACHABLE, MIGRATION_FAILED = 2, 5, 6
 SERVER = (sys.executable, "-m", "alpimonitor_api.server")
-SEED = (sys.executable, "-m", "alpimonitor_cli.main", "seed", "--mode", "missing")
 
 # What the server has no use for and so must not be able to lose: the credentials of other roles, and the
 # permission to seed production, which belongs to one command.
-NOT_FOR_THE_SEED = re.compile(r"(ADMIN|OWNER)_DATABASE_URL|\w+_DATABASE_PASSWORD|WATCHDOG_\w*URL")
+NOT_FOR_THE_SEED = re.compile(r"(ADMIN|OWNER)_DATABASE_URL|\w+_DATABASE_PASSWORD|WATCHDOG_\w*(URL|TOKEN)")
 NOT_FOR_THE_SERVER = re.compile(NOT_FOR_THE_SEED.pattern + r"|SEED_DATABASE_URL|ALLOW_PROD_SEED")
 
 # Those of boot and db; the server reads its own.
@@ -112,14 +110,14 @@ def _prepare(environ: Mapping[str, str], *, serving: bool) -> None:
         say("warning: give the owner a role of its own, and the API one that can neither drop nor truncate")
     if admin is not None:
         _wait(admin, seconds)
-        _roles(admin, environ)
+        _roles(admin, environ, told=False)
     for target in targets:
         _wait(target, seconds)
     _migrate(owner, environ)
     if admin is not None:
-        _roles(admin, environ)
+        _roles(admin, environ, told=True)
     else:
-        _rights(owner)
+        _rights(owner, environ)
     _seed(environ)
 
 
@@ -181,8 +179,11 @@ def _migrate(owner: Target, environ: Mapping[str, str]) -> None:
         )
 
 
-def _roles(admin: Target, environ: Mapping[str, str]) -> None:
-    """Make the roles what they should be, as far as there is something to have rights on."""
+def _roles(admin: Target, environ: Mapping[str, str], *, told: bool) -> None:
+    """Make the roles what they should be, as far as there is something to have rights on.
+
+    `told`: with what no statement could do, such as a password that was not used.
+    """
     from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, apply, passwords_in
 
     try:
@@ -195,12 +196,16 @@ def _roles(admin: Target, environ: Mapping[str, str]) -> None:
     say(f"roles: {count} steps were taken" if count else "roles are as they should be")
     for left in done.after.left:
         say(f"warning: left to do, by {left.needs}: {left.step.why}; see alpimonitor roles plan")
+    for note in done.after.notes if told else ():
+        say(f"note: {note}")
 
 
-def _rights(owner: Target) -> None:
+def _rights(owner: Target, environ: Mapping[str, str]) -> None:
     """The rights on its tables, which the owner may give. Without them it goes on."""
-    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh
+    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh, unused_passwords
 
+    if unused := unused_passwords(environ):
+        say(f"warning: {unused}")
     try:
         done = refresh(owner.url)
     except (RolesRefused, Unreachable) as error:
@@ -224,28 +229,20 @@ def _seed(environ: Mapping[str, str]) -> None:
     if switch.strip().lower() != "true":
         say(f"seed skipped: SEED_ON_BOOT is {repr(switch) if switch else 'not set'}, only true seeds")
         return
+    from alpimonitor_cli import seed_child
+
     allowed = {name: value for name, value in environ.items() if not NOT_FOR_THE_SEED.fullmatch(name)}
     try:
-        child = subprocess.run(
-            SEED,
-            env={**allowed, "ALLOW_PROD_SEED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=SEED_DEADLINE,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
+        seeded = seed_child.run(allowed, deadline=SEED_DEADLINE)
+    except seed_child.TooSlow:
         say(
             f"warning: the seed took longer than {SEED_DEADLINE} s and was stopped; the API starts without it"
         )
         return
-    for line in child.stdout.splitlines():
+    for line in seeded.said.splitlines():
         say(f"seed: {line}")
-    if child.returncode:
-        say(f"warning: the seed failed (exit {child.returncode}), see above; the API starts without it")
+    if seeded.code:
+        say(f"warning: the seed failed (exit {seeded.code}), see above; the API starts without it")
 
 
 def _become_the_server(environ: Mapping[str, str]) -> NoReturn:

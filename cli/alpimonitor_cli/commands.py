@@ -45,6 +45,7 @@ MOUNTS = {
     "seed": Mount("alpimonitor_seed.cli", "Converge a database to the fixtures."),
     "settings": Mount("alpimonitor_cli.settings", "Explain every setting: watchdog.toml and environment."),
     "status": Mount("alpimonitor_watchdog.status_cli", "Say how a running sidecar sees the database."),
+    "token": Mount("alpimonitor_api.tokens_cli", "Make, list and revoke the tokens of the API's operators."),
     "watchdog": Mount("alpimonitor_watchdog.cli", "Run the sidecar, or check what it rests on."),
 }
 

@@ -12,6 +12,7 @@ from alpimonitor_cli import migrate
 from alpimonitor_seed.target import Target, UnusableUrl, from_environment, is_local
 
 NOT_NEWEST, USAGE, UNREACHABLE, MIGRATION_FAILED = 1, 2, 5, 6
+SEE_PLAN = "see alpimonitor roles plan"
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -78,12 +79,14 @@ def current(as_json: AsJson = False) -> None:
     """
     target = _target()
     try:
+        newest = migrate.head()
         revision = migrate.current(target.url)
     except migrate.Unreachable as error:
         _fail(UNREACHABLE, f"{target} cannot be reached: {error}")
     except migrate.RevisionUnknown as error:
         _fail(NOT_NEWEST, f"{target} does not tell its revision: {error}")
-    newest = migrate.head()
+    except migrate.MigrationFailed as error:
+        _fail(NOT_NEWEST, f"the newest revision cannot be told: {error}")
     if as_json:
         typer.echo(json.dumps({"revision": revision, "newest": newest}))
     else:
@@ -94,19 +97,21 @@ def current(as_json: AsJson = False) -> None:
 
 def _refresh_rights(target: Target) -> None:
     """Give the roles their rights on what was migrated. Without them it is migrated all the same."""
-    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh
+    from alpimonitor_cli.roles.apply import RolesRefused, Unreachable, refresh, unused_passwords
 
+    if unused := unused_passwords(os.environ):
+        _warn(unused)
     try:
         done = refresh(target.url)
     except (RolesRefused, Unreachable) as error:
-        _warn(f"the roles were not given their rights on what was migrated ({error})")
+        _warn(f"the roles were not given their rights on what was migrated ({error}): {SEE_PLAN}")
         return
     if done is not None and not done.after.holds:
-        _warn("the roles are not all as they should be")
+        _warn(f"the roles are not all as they should be: {SEE_PLAN}")
 
 
 def _warn(text: str) -> None:
-    typer.echo(f"alpimonitor db: warning: {text}: see alpimonitor roles plan", err=True)
+    typer.echo(f"alpimonitor db: warning: {text}", err=True)
 
 
 def _target() -> Target:

@@ -77,12 +77,14 @@ def migrations_folder() -> Path:
 
 
 def head(migrations: Path | None = None) -> str:
-    """The newest revision that this version of the program knows."""
-    revision = ScriptDirectory.from_config(_config(migrations or migrations_folder())).get_current_head()
+    """The newest revision that this version of the program knows. Raises MigrationFailed."""
+    folder = migrations or migrations_folder()
+    try:
+        revision = ScriptDirectory.from_config(_config(folder)).get_current_head()
+    except Exception as error:  # a revision is a program: reading it may fail in any way
+        raise MigrationFailed(f"the revisions in {folder} cannot be read: {_named(error)}") from error
     if revision is None:
-        raise MigrationFailed(
-            f"no revisions in {migrations or migrations_folder()}: the installation is incomplete"
-        )
+        raise MigrationFailed(f"no revisions in {folder}: the installation is incomplete")
     return revision
 
 
@@ -120,7 +122,7 @@ def upgrade(
             if before != target:
                 config = _config(migrations)
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                _run_revisions(config)
             return Migrated(before, target, _deployment(connection, url, environment))
     except DBAPIError as error:
         raise MigrationFailed(_explained(error)) from error
@@ -128,6 +130,21 @@ def upgrade(
         raise MigrationFailed(
             f"{error}. Another version of the program has migrated this database: run that or a newer one"
         ) from error
+
+
+def _run_revisions(config: Config) -> None:
+    """A revision is a program and may fail in any way; the caller's transaction undoes what it did."""
+    try:
+        command.upgrade(config, "head")
+    except (DBAPIError, CommandError):
+        raise
+    except Exception as error:
+        raise MigrationFailed(f"a revision failed: {_named(error)}") from error
+
+
+def _named(error: Exception) -> str:
+    """`ValueError: what it says`, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _config(migrations: Path) -> Config:
@@ -146,6 +163,7 @@ def _connect(url: str, limits: Limits) -> Connection:
             connect_timeout=limits.connect,
             application_name=application_name("migrate"),
             client_encoding="utf8",  # in a database of encoding SQL_ASCII text would come as bytes
+            prepare_threshold=None,  # so that a transaction pooler may stand in between
             autocommit=False,
         )
 
@@ -158,10 +176,22 @@ def _connect(url: str, limits: Limits) -> Connection:
 
 def _take_turn(connection: Connection, limits: Limits) -> None:
     """Wait for the `migration` lock, which the transaction's end gives back, then bound what follows."""
+    _be_missed(connection)
     _limit(connection, "lock_timeout", limits.other_migration)
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('alpimonitor:migration', 0))"))
     _limit(connection, "lock_timeout", limits.table_lock)
     _limit(connection, "statement_timeout", limits.statement)
+
+
+def _be_missed(connection: Connection) -> None:
+    """Killed in the middle of a statement, a migration would keep its lock until that statement has ended."""
+    try:
+        with connection.begin_nested():
+            connection.execute(text("SELECT set_config('client_connection_check_interval', '1s', true)"))
+    except DBAPIError as error:
+        # A server on a system that cannot tell refuses the setting, and does without.
+        if not isinstance(error.orig, psycopg.errors.InvalidParameterValue):
+            raise
 
 
 def _limit(connection: Connection, setting: str, seconds: float) -> None:

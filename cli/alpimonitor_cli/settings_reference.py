@@ -143,6 +143,8 @@ def _default(value: Any) -> str | None:
             return str(value.value)
         case float():
             return f"{value:g}"
+        case tuple():
+            return ", ".join(map(str, value))
         case _:
             return str(value)
 

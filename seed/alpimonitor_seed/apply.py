@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WRITTEN = (SeedOutcome.APPLIED, SeedOutcome.NOTHING_TO_DO)
 """Outcomes that are recorded in the transaction that they are about."""
+
+CONTRADICTIONS_TOLD = 8  # thousands, in a log line and in seed_run, would help nobody
 
 
 class Unreachable(Exception):
@@ -144,7 +146,15 @@ def _in_transaction(connection: psycopg.Connection, seeding: Seeding) -> Iterato
             ("statement_timeout", seeding.limits.statement),
         ):
             connection.execute("SELECT set_config(%s, %s, true)", [setting, f"{round(seconds * 1000)}ms"])
+        _be_missed(connection)
         yield
+
+
+def _be_missed(connection: psycopg.Connection) -> None:
+    """Killed in the middle of a statement, a seed would keep its locks until that statement has ended."""
+    # A server on a system that cannot tell refuses the setting, and does without.
+    with suppress(errors.InvalidParameterValue), connection.transaction():
+        connection.execute("SELECT set_config('client_connection_check_interval', '1s', true)")
 
 
 def _attempt(connection: psycopg.Connection, seeding: Seeding) -> Result:
@@ -192,9 +202,11 @@ def _plan(connection: psycopg.Connection, seeding: Seeding) -> tuple[Plan, tuple
         reasons = "; ".join(refusal.text for refusal in refusals)
         return planned, (Stop.PRUNE_GUARD, f"the prune is refused: {reasons}")
     if texts := contradictions(planned, found):
+        left = len(texts) - CONTRADICTIONS_TOLD
+        told = [*texts[:CONTRADICTIONS_TOLD], *([f"and {left} more such rows"] if left > 0 else [])]
         return planned, (
             Stop.CONTRADICTION,
-            "; ".join(texts) + "; decide which is right and remove the other",
+            "; ".join(told) + "; decide which is right and remove the other",
         )
     return planned, None
 

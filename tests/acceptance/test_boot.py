@@ -7,9 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from os import environ
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -17,61 +15,16 @@ import pytest
 
 from alpimonitor_rehearsal.postgres import running_postgres
 from alpimonitor_rehearsal.postgres.launcher import free_port
-from alpimonitor_rehearsal.processes import Child, Processes, environment, python_module
+from alpimonitor_rehearsal.processes import Child, Processes
+from tests.booting import AT_ONCE, LISTENS, PATIENCE, Boots, execute, said
 
 pytestmark = pytest.mark.acceptance
-
-PATIENCE = 60  # seconds a test waits before it says what did not happen
-AT_ONCE = 15  # seconds: much less than BOOT_WAIT_SECONDS, and more than a busy machine needs to start Python
-LISTENS = re.compile(r"listens on (http://\S+)")
-
-
-class Boots:
-    """Starts `alpimonitor boot` and reads what it says."""
-
-    def __init__(self, processes: Processes, folder: Path) -> None:
-        self._processes = processes
-        self._folder = folder
-
-    def start(self, *arguments: str, **settings: str) -> Child:
-        everything = {
-            **environment(self._folder, environ),
-            "PORT": "0",
-            "INGESTION_ENABLED": "false",
-            "DEPLOYMENT_ENVIRONMENT": "test",
-            **settings,
-        }
-        command = python_module("alpimonitor_cli.main", "boot", *arguments)
-        return self._processes.start("boot", command, everything)
-
-    def until_it_ends(self, *arguments: str, **settings: str) -> Child:
-        """Start it and wait for its end."""
-        boot = self.start(*arguments, **settings)
-        boot.process.wait(PATIENCE)
-        return boot
-
-    def until_it_serves(self, *arguments: str, **settings: str) -> tuple[Child, str]:
-        """Start it and wait for the server's address."""
-        boot = self.start(*arguments, **settings)
-        found = boot.until("serve", lambda: LISTENS.search(boot.logged()), deadline=PATIENCE)
-        return boot, found[1]
 
 
 @pytest.fixture
 def boots(tmp_path: Path) -> Iterator[Boots]:
     with Processes(tmp_path) as processes:
         yield Boots(processes, tmp_path)
-
-
-def said(boot: Child) -> list[str]:
-    """The lines of the boot, without their mark."""
-    return [line.removeprefix("[boot] ") for line in boot.logged().splitlines() if line.startswith("[boot] ")]
-
-
-def execute(url: str, statement: str) -> list[Any]:
-    with psycopg.connect(url) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
 
 
 def with_password(url: str, password: str) -> str:
@@ -188,24 +141,6 @@ def test_a_second_boot_finds_nothing_to_do(boots: Boots, seeded_database: str) -
     assert "seed: nothing to do" in said(boot)
 
 
-def test_several_replicas_may_boot_at_once(tmp_path: Path, empty_database: str) -> None:
-    with Processes(tmp_path) as processes:
-        settings = {"DATABASE_URL": empty_database, "SEED_ON_BOOT": "true", "DEPLOYMENT_ENVIRONMENT": "test"}
-        replicas = [
-            processes.start(
-                f"replica {number}",
-                python_module("alpimonitor_cli.main", "boot", "--prepare"),
-                {**environment(tmp_path, environ), **settings},
-            )
-            for number in range(3)
-        ]
-        assert [replica.process.wait(PATIENCE) for replica in replicas] == [0, 0, 0]
-    logs = "".join(replica.logged() for replica in replicas)
-    assert logs.count("[boot] migrated from empty") == 1
-    assert logs.count("[boot] seed: applied: inserted 39") == 1
-    assert logs.count("[boot] seed: nothing to do") == 2
-
-
 def test_prepare_stops_before_the_server(boots: Boots, empty_database: str) -> None:
     boot = boots.until_it_ends("--prepare", OWNER_DATABASE_URL=empty_database, SEED_ON_BOOT="false")
     assert boot.exit_code == 0
@@ -241,12 +176,18 @@ def test_the_server_is_the_same_process_without_the_others_credentials(
         SEED_DATABASE_URL=empty_database,
         WATCHDOG_DATABASE_URL=empty_database,
         WATCHDOG_HEAL_DATABASE_URL=empty_database,
+        WATCHDOG_API_TOKEN="s3cr3t",
+        OWNER_DATABASE_PASSWORD="s3cr3t",
+        API_DATABASE_PASSWORD="s3cr3t",
         ALLOW_PROD_SEED="1",
     )
     handed_on = Path(f"/proc/{boot.pid}/environ").read_text().split("\0")
     names = {entry.partition("=")[0] for entry in handed_on}
     assert [name for name in names if name.endswith("DATABASE_URL")] == ["DATABASE_URL"]
     assert "ALLOW_PROD_SEED" not in names
+    assert "s3cr3t" not in "".join(handed_on) + boot.logged()
+    # They were given for nothing: the owner sets no passwords, and says so.
+    assert any("API_DATABASE_PASSWORD, OWNER_DATABASE_PASSWORD not used" in line for line in said(boot))
     assert "PORT" in names
     command = Path(f"/proc/{boot.pid}/cmdline").read_text().split("\0")
     assert command[1:3] == ["-m", "alpimonitor_api.server"]

@@ -1,4 +1,4 @@
-"""Every panel's query, and every rule, against a real Prometheus that scrapes the sidecar's real metrics."""
+"""Every panel's query, and every rule, against a real Prometheus that scrapes the sidecar and the API."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+import uvicorn
 import yaml
 
+from alpimonitor_api.app import create_app
+from alpimonitor_api.server import listening_socket
+from alpimonitor_api.settings import LOOPBACK
 from alpimonitor_rehearsal.clock import utc_now
 from alpimonitor_rehearsal.waiting import wait_until
+from tests.api_client import settings_for
 from tests.sidecar_metrics import healthy_metrics, tick
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("prometheus")]
@@ -63,8 +69,33 @@ def sidecar() -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """Runs the house's configuration, only faster and with the target moved here: its address."""
+def api(database: str) -> Iterator[str]:
+    """Serves the API over HTTP from a thread of this process: its host and port."""
+    settings = settings_for(database, metrics_from=LOOPBACK, cache_seconds=1)
+    listener = listening_socket("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), lifespan="on", log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield "{}:{}".format(*listener.getsockname())
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def ingested(database: str) -> None:
+    """A run of ingestion that has just succeeded."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO ingestion_run (source, status, started_at, completed_at, stations_seen_count,"
+            " duration_ms) VALUES ('LINDAS_HYDRO', 'SUCCESS', now() - interval '2 s', now(), 4, 2000)"
+        )
+
+
+@contextmanager
+def prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[str]:
+    """Runs the house's configuration, only faster and with the targets, by job, moved here: its address."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("prometheus is not installed: apt-get install --no-install-recommends prometheus")
@@ -76,9 +107,11 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
         "evaluation_interval": "200ms",
     }
     del settings["alerting"]
-    (watchdog,) = [job for job in settings["scrape_configs"] if job["job_name"] == "watchdog"]
-    watchdog["static_configs"] = [{"targets": [target]}]
-    settings["scrape_configs"] = [watchdog]
+    jobs = {job["job_name"]: job for job in settings["scrape_configs"] if job["job_name"] in targets}
+    assert jobs.keys() == targets.keys()
+    for name, target in targets.items():
+        jobs[name]["static_configs"] = [{"targets": [target]}]
+    settings["scrape_configs"] = list(jobs.values())
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     log = folder / "prometheus.log"
     with log.open("wb") as written:
@@ -125,14 +158,24 @@ def evaluated(address: str) -> list[bool]:
     return [rule["health"] != "unknown" for rule in rules(address)]
 
 
-def test_every_query_of_the_overview_has_a_series_and_no_rule_fires_on_a_healthy_sidecar(
-    tmp_path: Path,
+def test_every_query_of_the_overview_has_a_series_and_no_rule_fires_when_all_is_well(
+    tmp_path: Path, seeded_database: str
 ) -> None:
-    with sidecar() as target, prometheus(tmp_path, target) as address:
+    ingested(seeded_database)
+    with (
+        sidecar() as watchdog,
+        api(seeded_database) as served,
+        prometheus(tmp_path, {"watchdog": watchdog, "api": served}) as address,
+    ):
+        assert httpx.get(f"http://{served}/api/v1/stations", timeout=10).status_code == 200
         # Two scrapes are what a rate needs.
         wait_until(
-            "the third scrape",
-            lambda: ask(address, "count_over_time(watchdog_up[1m]) >= 3"),
+            "the third scrape of both",
+            lambda: ask(
+                address,
+                "count_over_time(watchdog_up[1m]) >= 3"
+                " and on () count_over_time(alpimonitor_database_up[1m]) >= 3",
+            ),
             deadline=BEYOND_DOUBT,
         )
         for title, query in panel_queries():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from typing import TypeAlias
 import psycopg
 import pytest
 
+from alpimonitor_api.ingest import archive
+from alpimonitor_api.token_file import Scope
 from alpimonitor_rehearsal import hydrology
 from alpimonitor_rehearsal.pager import Pager
 from alpimonitor_rehearsal.simulator import Simulator
@@ -27,6 +30,7 @@ from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_seed.fixtures import SHIPPED
 from alpimonitor_watchdog.store import Store
 from tests import running
+from tests.bearers import Bearers
 from tests.command_tree import Command, commands
 from tests.databases import PostgresForTests, new_database
 from tests.running import Ended, Silence
@@ -114,8 +118,23 @@ def undeclared(scene: Scene) -> Path:
     return folder
 
 
+def tokens(scene: Scene) -> Path:
+    """A file of its own, with the token of marie."""
+    folder = scene.folder / secrets.token_hex(4)
+    folder.mkdir()
+    bearers = Bearers(folder)
+    bearers.add("marie", Scope.OPERATOR)
+    return bearers.file
+
+
 def payload(scene: Scene) -> Path:
     return scene.file("payload.json", hydrology.payload(datetime(2026, 7, 1, 12, 3, tzinfo=UTC)))
+
+
+def an_archive(scene: Scene) -> Path:
+    at = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
+    archive.write(scene.folder / "archive", hydrology.payload(at), at)
+    return scene.folder / "archive"
 
 
 def ingestion_is_stopped(scene: Scene) -> Ended:
@@ -315,6 +334,13 @@ CASES: dict[str, dict[int, Case]] = {
         5: lambda s: s.run(f"ingest once --file {s.file('empty.json', '{}')}", DATABASE_URL=NOBODY),
         130: lambda s: s.interrupt_at_the_database("ingest once"),
     },
+    "ingest replay": {
+        0: lambda s: s.run(f"ingest replay --archive {an_archive(s)}", DATABASE_URL=s.database()),
+        1: lambda s: s.run("ingest replay --archive absent", DATABASE_URL=s.database()),
+        2: lambda s: s.run("ingest replay", DATABASE_URL=NOBODY),
+        5: lambda s: s.run(f"ingest replay --archive {an_archive(s)}", DATABASE_URL=NOBODY),
+        130: lambda s: s.interrupt_at_the_database(f"ingest replay --archive {an_archive(s)}"),
+    },
     "ingest run": {
         0: ingestion_is_stopped,
         2: lambda s: s.run("ingest run"),
@@ -350,6 +376,23 @@ CASES: dict[str, dict[int, Case]] = {
         1: lambda s: s.run("settings reference --output nowhere.md --check"),
         2: lambda s: s.run("settings reference --check"),
         130: lambda s: interrupted_in_a_file(s, "settings reference --output FIFO --check"),
+    },
+    "token create": {
+        0: lambda s: s.run("token create --file tokens.json --name marie --scope operator"),
+        1: lambda s: s.run(f"token create --file {tokens(s)} --name marie --scope operator"),
+        2: lambda s: s.run("token create --name marie --scope operator"),
+        130: lambda s: interrupted_in_a_file(s, "token create --file FIFO --name marie --scope operator"),
+    },
+    "token list": {
+        0: lambda s: s.run("token list", API_TOKENS_FILE=str(tokens(s))),
+        2: lambda s: s.run("token list --file nowhere.json"),
+        130: lambda s: interrupted_in_a_file(s, "token list --file FIFO"),
+    },
+    "token revoke": {
+        0: lambda s: s.run(f"token revoke marie --file {tokens(s)}"),
+        1: lambda s: s.run(f"token revoke paul --file {tokens(s)}"),
+        2: lambda s: s.run("token revoke"),
+        130: lambda s: interrupted_in_a_file(s, "token revoke marie --file FIFO"),
     },
     "watchdog diagnose": {
         0: lambda s: s.run(

@@ -7,16 +7,29 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import detect, mutants, probe, recorder, verdicts
+from tests.benchmarks import api, detect, load, mutants, probe, profile, recorder, replay, seed, verdicts
 from tests.benchmarks.figures import Benchmark, Unmeasurable, document, table
 
 BENCHMARKS: dict[str, Benchmark] = {
+    "api": Benchmark(
+        api.run,
+        "every GET at 1 and 32 connections, without and with the cache, beside hello",
+        verdict=api.verdict,
+    ),
     "detect": Benchmark(detect.run, "DELETE committed → notification received, by polling"),
+    "load": Benchmark(
+        load.run,
+        "the API under load while its database restarts, is emptied and healed",
+        verdict=load.verdict,
+    ),
     "mutants": Benchmark(
         mutants.run, "each guarantee taken away: do the tests notice?", verdict=mutants.verdict, once=True
     ),
     "probe": Benchmark(probe.run, "one look at 9 and at 1,000 tables, beside SELECT 1 and count(*)"),
+    "profile": Benchmark(profile.run, "where the processor time of one answer of the API goes"),
     "recorder": Benchmark(recorder.run, "DELETE and INSERT with a flight recorder, beside without"),
+    "replay": Benchmark(replay.run, "rebuilding measurement from the archive, beside COPY"),
+    "seed": Benchmark(seed.run, "planning and applying fixtures, as shipped and ten thousand"),
     "verdicts": Benchmark(
         verdicts.run,
         "every scenario: what happened, who did it, was it healed?",

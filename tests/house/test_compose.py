@@ -9,12 +9,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from alpimonitor_api.settings import Settings
 from alpimonitor_cli.roles.names import HEALER, ROLES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -240,6 +243,22 @@ def test_each_role_that_connects_gets_the_password_that_it_connects_with() -> No
         if role != "postgres":
             assert variable == known[role]
             assert given[variable] == f"${{{variable}:?make .env from .env.example}}"
+
+
+def test_prometheus_may_read_the_metrics_of_the_api_and_asks_it_directly() -> None:
+    environ = services()["api"]["environment"]
+    default = re.fullmatch(r"\$\{METRICS_FROM:-(.*)\}", environ["METRICS_FROM"])
+    assert default
+    networks = Settings(
+        database_url=SecretStr("postgresql://nobody@127.0.0.1/nothing"), metrics_from=default[1]
+    ).metrics_from
+    for address in ("127.0.0.1", "::1", "172.18.0.5", "192.168.96.3", "10.0.1.7", "fd00::5"):
+        assert any(ip_address(address) in network for network in networks), address
+    for address in ("203.0.113.9", "172.32.0.1", "2001:db8::7", "11.0.0.1"):
+        assert not any(ip_address(address) in network for network in networks), address
+    configured = yaml.safe_load((CHECKOUT / "dashboards" / "prometheus.yml").read_text())
+    (job,) = [job for job in configured["scrape_configs"] if job["job_name"] == "api"]
+    assert job["static_configs"] == [{"targets": [f"api:{environ['PORT']}"]}]
 
 
 def test_the_servers_log_says_who_connected_and_from_where() -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.api_metrics import healthy_page
 from tests.sidecar_metrics import healthy_metrics, tick
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -21,11 +22,15 @@ DASHBOARDS = CHECKOUT / "dashboards"
 
 
 def published() -> set[str]:
-    """The names of every series of a sidecar that has looked once."""
+    """The names of every series of a sidecar that has looked once, and of an API whose database answers."""
     metrics = healthy_metrics()
     tick(metrics)
-    families = text_string_to_metric_families(metrics.render().decode())
-    return {sample.name for family in families for sample in family.samples}
+    return {
+        sample.name
+        for page in (metrics.render().decode(), healthy_page())
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
 
 
 def overview() -> dict[str, Any]:
@@ -62,7 +67,7 @@ def test_the_json_is_what_its_builder_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", [*panel_queries(), *rule_queries()])
-def test_a_query_uses_only_metrics_that_the_sidecar_publishes(query: str) -> None:
+def test_a_query_uses_only_metrics_that_the_sidecar_or_the_api_publishes(query: str) -> None:
     assert metrics_in(query)
     assert metrics_in(query) <= published()
 

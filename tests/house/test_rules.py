@@ -42,12 +42,25 @@ def test_every_case_of_the_rules_holds(cases: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_rule_whose_threshold_is_changed_fails_its_cases(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "written", "changed"),
+    [
+        ("alpimonitor.yml", "> 30", "> 3000"),
+        ("api.yml", "> 0.05", "> 0.5"),
+        ("api.yml", ">= 5\n", ">= 1\n"),
+        ("api.yml", "[6m]", "[1m]"),
+        ("api.yml", "|.*/measurements", ""),
+        ("api.yml", "archive_failing", "nothing"),
+    ],
+)
+def test_a_rule_that_is_changed_fails_its_cases(
+    tmp_path: Path, file: str, written: str, changed: str
+) -> None:
     shutil.copytree(DASHBOARDS / "rules", tmp_path / "rules")
-    copy = tmp_path / "rules" / "alpimonitor.yml"
-    copy.write_text(copy.read_text().replace("> 30", "> 3000"))
-    assert copy.read_text() != (DASHBOARDS / "rules" / "alpimonitor.yml").read_text()
-    assert run("promtool", "test", "rules", tmp_path / "rules" / "tests" / "alpimonitor.yml").returncode != 0
+    copy = tmp_path / "rules" / file
+    copy.write_text(copy.read_text().replace(written, changed))
+    assert copy.read_text() != (DASHBOARDS / "rules" / file).read_text()
+    assert run("promtool", "test", "rules", tmp_path / "rules" / "tests" / file).returncode != 0
 
 
 def test_promtool_accepts_the_configuration_of_prometheus() -> None:

@@ -82,6 +82,7 @@ def test_the_shipped_profile_reads_the_variables_that_are_told_of_it() -> None:
     written = json.dumps(profile)
     references = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", written))
     named = {channel["url_env"]: None for channel in profile["channel"]}
+    named |= {asked["token_env"]: None for asked in (profile["ingestion"], *profile["health"])}
     told = {name: read.default for name, read in variables.PROFILE_VARIABLES.items()}
     assert told == references | named
     assert profile["database"]["url_env"] in variables.VARIABLES

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from alpimonitor_watchdog import status_cli
 from alpimonitor_watchdog.actions_cli import end_of_pause
 from alpimonitor_watchdog.cli import app
 from alpimonitor_watchdog.core.acts import Act, ActKind, Answer
@@ -249,10 +250,14 @@ def test_no_sidecar_exits_1_and_says_where_it_was_looked_for(beside: Beside) -> 
     assert "--url" in ended.stderr
 
 
-def test_an_address_without_its_beginning_is_told_with_an_example(beside: Beside) -> None:
-    ended = beside.run("hold", *WHY, "--url", "127.0.0.1:9877")
-    assert ended.exit_code == 1
-    assert "127.0.0.1:9877 (an address looks like http://127.0.0.1:9877)" in ended.stderr
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9877", "nonsense", "http://", "ftp://h/", "http://h:x/", "http://h:65536"]
+)
+def test_what_is_no_address_is_wrong_usage_and_told_with_an_example(beside: Beside, address: str) -> None:
+    asked = CliRunner().invoke(status_cli.app, ["--url", address])
+    for ended in (beside.run("hold", *WHY, "--url", address), asked):
+        assert ended.exit_code == 2
+        assert f"{address} is not the address of a sidecar: an address looks like http://" in ended.stderr
 
 
 def test_an_address_that_is_none_exits_2(beside: Beside) -> None:

@@ -156,11 +156,12 @@ def test_a_sensor_out_of_service_shows_no_measurement(client: Client, connection
 
 
 def test_only_open_alerts_are_counted(client: Client, connection: psycopg.Connection) -> None:
-    for closed_at in (None, None, NOW):
+    kinds = (("STATION_OFFLINE", None), ("STATISTICAL_ANOMALY", None), ("STATION_OFFLINE", NOW))
+    for kind, closed_at in kinds:
         connection.execute(
-            "INSERT INTO alert (station_id, type, level, opened_at, closed_at) "
-            "VALUES (%s, 'STATION_OFFLINE', 'INFO', %s, %s)",
-            (ids.station_id(SION), NOW - HOUR, closed_at),
+            "INSERT INTO alert (station_id, type, level, opened_at, closed_at)"
+            " VALUES (%s, %s, 'INFO', %s, %s)",
+            (ids.station_id(SION), kind, NOW - HOUR, closed_at),
         )
     assert sion(client)["activeAlertsCount"] == 2
 
@@ -279,7 +280,7 @@ def test_an_emptied_context_shows_at_the_next_request(client: Client, connection
     answer = client.get("/stations")
     assert (answer.status_code, error_of(answer)["code"]) == (503, "CONTEXT_EMPTY")
     assert client.get("/stations?isActive=true").json() == {"data": []}
-    assert client.get("/catchments").status_code == 200
+    assert error_of(client.get("/catchments"))["code"] == "CONTEXT_EMPTY"
 
 
 def test_stations_without_any_catchment_are_no_context(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,8 +13,10 @@ from psycopg import errors
 
 from alpimonitor_api.ingest.store import Measurement, RunRow, Store
 from alpimonitor_api.tables import IngestionStatus
+from alpimonitor_api.token_file import Scope
 from alpimonitor_cli.roles.names import API, HEALER, OWNER, READER, RECORDER, SEEDER, WATCHDOG
 from tests.api_client import serving
+from tests.bearers import Bearers
 from tests.composed import Database, prepared_database
 
 AT = datetime(2026, 4, 21, 12, 0, tzinfo=UTC)
@@ -102,6 +105,33 @@ def test_the_api_tunes_a_threshold_and_opens_and_closes_an_alert(database: Datab
         )
         connection.execute("UPDATE alert SET closed_at = now(), level = 'ALERT', metadata = '{}'")
         connection.execute("UPDATE threshold SET tuned_at = NULL, tuned_by = NULL")
+
+
+def test_an_operator_tunes_and_makes_thresholds_with_the_apis_role(
+    database: Database, tmp_path: Path
+) -> None:
+    bearers = Bearers(tmp_path)
+    bearer = bearers.add("marie", Scope.OPERATOR)
+    wish = {"vigilanceValue": 20, "alertValue": 5, "direction": "BELOW"}
+    with psycopg.connect(database.url(OWNER)) as owner:
+        before = owner.execute("SELECT * FROM threshold ORDER BY id").fetchall()
+    with serving(database.url(API), api_tokens_file=bearers.file) as client:
+        for parameter in ("DISCHARGE", "WATER_LEVEL"):
+            path = f"/stations/2011/thresholds/{parameter}"
+            tuned = client.ask("PUT", path, json=wish, headers=bearer)
+            assert tuned.status_code == 200, tuned.text
+        audit = client.get("/threshold-audits", headers=bearer).json()["data"]
+    assert {one["parameter"] for one in audit if one["changedBy"] == "marie"} == {"DISCHARGE", "WATER_LEVEL"}
+    with psycopg.connect(database.url(WATCHDOG)) as watchdog:
+        kept = watchdog.execute(
+            "SELECT role FROM flight_recorder.event"
+            " WHERE table_name = 'threshold' AND reason = 'threshold tuned by marie'"
+        ).fetchall()
+    assert kept == [(API,)] * 2
+    with psycopg.connect(database.url(OWNER)) as owner:  # as the other tests found it
+        owner.execute("DELETE FROM threshold")
+        for row in before:
+            owner.execute(f"INSERT INTO threshold VALUES ({', '.join(['%s'] * len(row))})".encode(), row)
 
 
 def test_the_seed_converges_with_its_own_role(database: Database) -> None:

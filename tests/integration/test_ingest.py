@@ -12,70 +12,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
-from tenacity import wait_none
 
 from alpimonitor_api.ingest import archive
+from alpimonitor_api.ingest.faults import SourceFault
 from alpimonitor_api.ingest.lindas import PayloadFault
 from alpimonitor_api.ingest.outcome import Outcome
-from alpimonitor_api.ingest.run import Ingestion
-from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload, Source, SourceFault
-from alpimonitor_api.ingest.store import Store, StoreFault
+from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload
+from alpimonitor_api.ingest.store import StoreFault
 from alpimonitor_rehearsal import hydrology
 from alpimonitor_rehearsal.simulator import Fault, Simulator
 from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
-
-NOW = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
-
-
-class Bytes:
-    """A source that has a payload at hand."""
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-
-    def fetch(self, clock: Callable[[], datetime]) -> Payload:
-        return Payload(self.body, fetched_at=clock(), http_status=200)
-
-
-def ingestion(
-    url: str, source: Source, *, root: Path | None = None, now: datetime = NOW, connect_timeout: int = 5
-) -> Ingestion:
-    ticks = iter(range(1_000_000))
-    return Ingestion(
-        source,
-        Store(url, connect_timeout_seconds=connect_timeout),
-        archive_root=root,
-        clock=lambda: now,
-        monotonic=lambda: next(ticks) / 8,
-    )
-
-
-def rows(url: str, statement: str) -> list[dict[str, Any]]:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
-
-
-def runs(url: str) -> list[dict[str, Any]]:
-    return rows(url, "SELECT * FROM ingestion_run ORDER BY started_at, completed_at, ctid")
-
-
-def measurements(url: str) -> dict[tuple[str, str], tuple[datetime, float]]:
-    return {
-        (row["ofev_code"], row["parameter"]): (row["recorded_at"], row["value"])
-        for row in rows(
-            url,
-            "SELECT ofev_code, parameter, recorded_at, value FROM measurement"
-            " JOIN sensor ON sensor.id = sensor_id JOIN station ON station.id = station_id"
-            " ORDER BY recorded_at",
-        )
-    }
-
-
-def execute(url: str, statement: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
+from tests.passes import NOW, Bytes, execute, ingestion, measurements, payload_with, rows, runs
 
 
 @contextmanager
@@ -86,16 +34,6 @@ def holding(url: str, *statements: str) -> Iterator[None]:
             connection.execute(statement)  # type: ignore[arg-type]
         yield
         connection.rollback()
-
-
-def payload_with(code: str, **values: str) -> bytes:
-    """The simulated payload with other values for one station."""
-    bindings = hydrology.bindings(NOW)
-    for binding in bindings:
-        if binding["code"]["value"] == code:
-            for name, value in values.items():
-                binding[name] = {"type": "literal", "value": value}
-    return hydrology.result(bindings)
 
 
 def test_the_real_payload_gives_8_measurements_of_4_stations_and_nothing_new_the_second_time(
@@ -185,15 +123,20 @@ def test_an_archived_file_has_the_age_of_its_name_and_is_not_archived_again(
     now = NOW + timedelta(hours=1)
     done = ingestion(seeded_database, FileSource(old), root=tmp_path, now=now).run()
     assert done.run is not None
-    assert done.run.archive_path == str(old)
+    assert (done.run.archive_path, done.run.archive_error) == (None, None)
+    assert done.run.payload_sha256 == archive.sha256(archive.read(old))
     assert list(tmp_path.rglob("*.json.gz")) == [old]
     assert measurements(seeded_database)["2346", "DISCHARGE"][1] == 11.0
 
 
-def test_an_observation_that_is_days_old_is_stored_under_its_own_time(seeded_database: str) -> None:
-    body = payload_with("2346", measuredAt="2026-06-20T00:00:00+01:00")
+@pytest.mark.parametrize(("written", "year", "month"), [("2026-06-20", 2026, 6), ("2025-06-20", 2025, 6)])
+def test_an_observation_of_days_or_a_year_ago_is_stored_under_its_own_time_and_its_station_counts_as_seen(
+    seeded_database: str, written: str, year: int, month: int
+) -> None:
+    """The payload covers the station; that its gauge is silent is told by an alert."""
+    body = payload_with("2346", measuredAt=f"{written}T00:00:00+01:00")
     assert ingestion(seeded_database, Bytes(body)).run().outcome is Outcome.SUCCESS
-    assert measurements(seeded_database)["2346", "DISCHARGE"][0] == datetime(2026, 6, 19, 23, tzinfo=UTC)
+    assert measurements(seeded_database)["2346", "DISCHARGE"][0] == datetime(year, month, 19, 23, tzinfo=UTC)
     assert runs(seeded_database)[0]["stations_seen_count"] == 4
 
 
@@ -273,7 +216,7 @@ def test_a_malformed_payload_is_a_failure_and_archived_all_the_same(
 def test_a_source_that_is_down_is_a_failure_with_its_status(seeded_database: str, tmp_path: Path) -> None:
     with Simulator(clock=lambda: NOW) as simulator:
         simulator.fault(Fault.ERROR_500)
-        source = HttpSource(simulator.url, back_off=wait_none())
+        source = HttpSource(simulator.url, jitter=lambda low, high: low)
         done = ingestion(seeded_database, source, root=tmp_path).run()
     assert (done.outcome, done.reason) == (Outcome.FAILURE, SourceFault.SERVER_ERROR)
     (run,) = runs(seeded_database)
@@ -309,6 +252,22 @@ def test_payloads_beyond_thirty_days_leave_the_archive(seeded_database: str, tmp
     ingestion(seeded_database, Bytes(hydrology.payload(NOW)), root=tmp_path).run()
     assert not old.exists()
     assert [folder.name for folder in tmp_path.iterdir()] == ["2026-07-01"]
+
+
+def test_under_a_clock_that_jumps_the_last_thirty_days_stay_and_older_ones_go(
+    seeded_database: str, tmp_path: Path
+) -> None:
+    payload = hydrology.payload(NOW)
+    for age in (0, 1, 15, 29, 30):
+        archive.write(tmp_path, b"{}", NOW - timedelta(days=age))
+    kept = {path.parent.name for path in tmp_path.rglob("*.json.gz")}
+    for days in (400, -400, 30, -31, 4000, 1):
+        moment = NOW + timedelta(days=days)
+        ingestion(seeded_database, Bytes(payload), root=tmp_path, now=moment).run()
+        assert kept <= {path.parent.name for path in tmp_path.rglob("*.json.gz")}, f"{days} days off"
+    # Of the days that the clock jumped back to, nothing stays once it is right.
+    ingestion(seeded_database, Bytes(payload), root=tmp_path).run()
+    assert min(path.parent.name for path in tmp_path.rglob("*.json.gz")) == "2026-06-01"
 
 
 def test_a_clock_that_runs_ahead_does_not_empty_the_archive(seeded_database: str, tmp_path: Path) -> None:
@@ -421,9 +380,9 @@ def test_a_database_lost_while_lindas_answers_is_unreachable_and_the_payload_is_
 @pytest.mark.parametrize(
     ("damage", "reason", "remedy", "recorded"),
     [
-        ("DROP TABLE measurement", StoreFault.NO_SCHEMA, "alpimonitor db migrate", True),
-        ("DROP TABLE ingestion_run", StoreFault.NO_SCHEMA, "alpimonitor db migrate", False),
-        ("ALTER TABLE measurement DROP COLUMN value", StoreFault.NO_SCHEMA, "alpimonitor db migrate", True),
+        ("DROP TABLE measurement", StoreFault.NO_SCHEMA, "alpimonitor db upgrade", True),
+        ("DROP TABLE ingestion_run", StoreFault.NO_SCHEMA, "alpimonitor db upgrade", False),
+        ("ALTER TABLE measurement DROP COLUMN value", StoreFault.NO_SCHEMA, "alpimonitor db upgrade", True),
         (
             "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on',"
             " current_database()); END$$",
@@ -522,5 +481,6 @@ def test_a_time_from_the_future_is_skipped(seeded_database: str) -> None:
 
 def test_text_that_postgresql_refuses_does_not_stop_the_record_of_a_failure(seeded_database: str) -> None:
     body = json.dumps({"results": {"bindings": [{"code": {"value": "\x00\ud800"}}]}}).encode()
-    assert ingestion(seeded_database, Bytes(body)).run().outcome is Outcome.PARTIAL
+    done = ingestion(seeded_database, Bytes(body)).run()
+    assert (done.outcome, done.reason) == (Outcome.FAILURE, PayloadFault.NO_USABLE_ROW)
     assert "code is '\\x00\\ud800'" in runs(seeded_database)[0]["error_message"]

@@ -175,6 +175,39 @@ def test_run_ingests_at_once_and_ends_cleanly_at_sigterm(seeded_database: str, t
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize(("signals", "code", "stored"), [(1, 0, 1), (2, 130, 0)])
+def test_a_request_in_progress_is_finished_at_sigterm_and_a_second_one_does_not_wait_for_it(
+    seeded_database: str, signals: int, code: int, stored: int
+) -> None:
+    with Simulator(slow_seconds=1 if stored else 60) as simulator:
+        simulator.fault(Fault.SLOW)
+        process = subprocess.Popen(
+            [*COMMAND, "run"],
+            env=environment(DATABASE_URL=seeded_database, LINDAS_ENDPOINT=simulator.url),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            wait_until("its request", lambda: simulator.queries == 1, deadline=60)
+            for _ in range(signals):
+                process.send_signal(signal.SIGTERM)
+                # A signal that arrives while the same one is pending is lost.
+                wait_until("the signal to arrive", lambda: not pending(process.pid), deadline=20)
+            assert process.wait(20) == code
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()
+    assert run_count(seeded_database) == stored
+
+
+def pending(pid: int) -> bool:
+    """Whether a signal waits to be taken by the process as a whole."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return any(line.startswith("ShdPnd:") and int(line.split()[1], 16) for line in status.splitlines())
+
+
 def test_run_says_at_start_that_the_archive_cannot_be_written_and_ingests_all_the_same(
     seeded_database: str, tmp_path: Path
 ) -> None:

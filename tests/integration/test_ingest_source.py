@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import random
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tenacity import wait_fixed, wait_none
 
 from alpimonitor_api.ingest import archive
+from alpimonitor_api.ingest.faults import LONGEST_PAUSES, RETRIES, TRIES, SourceError, SourceFault
 from alpimonitor_api.ingest.lindas import parse
-from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload, SourceError, SourceFault
+from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload
 from alpimonitor_rehearsal.loopback import LoopbackServer
 from alpimonitor_rehearsal.simulator import Fault, Simulator
 
@@ -32,8 +34,13 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
+def at_once(low: float, high: float) -> float:
+    """No pause but the one that the service asks for."""
+    return low
+
+
 def fetch(url: str, *, timeout_seconds: float = 10) -> Payload:
-    return HttpSource(url, timeout_seconds=timeout_seconds, back_off=wait_none()).fetch(clock)
+    return HttpSource(url, stopping=Waits(), timeout_seconds=timeout_seconds, jitter=at_once).fetch(clock)
 
 
 def failure(url: str, *, timeout_seconds: float = 10) -> SourceError:
@@ -89,6 +96,54 @@ def test_the_time_out_bounds_the_whole_request_also_when_bytes_keep_coming(
     assert simulator.queries == 3
 
 
+def test_every_fault_is_met_in_a_way_of_its_own() -> None:
+    assert RETRIES.keys() == set(SourceFault)
+
+
+def draws(fault: SourceFault, low: list[float]) -> list[tuple[float, float]]:
+    """The bounds between which the pauses after such faults are drawn."""
+    again = RETRIES[fault]
+    assert again is not None
+    return [(least, least + again.longest(failed)) for failed, least in enumerate(low, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "asked"),
+    [
+        (Fault.ERROR_500, SourceFault.SERVER_ERROR, 0.0),
+        (Fault.DOWN, SourceFault.INTERRUPTED, 0.0),
+        (Fault.TRUNCATED, SourceFault.INTERRUPTED, 0.0),
+        (Fault.TOO_MANY_429, SourceFault.RATE_LIMITED, 1.0),  # as the simulator asks
+    ],
+)
+def test_pauses_are_drawn_from_nothing_to_twice_as_long_each_time(
+    simulator: Simulator, fault: Fault, reason: SourceFault, asked: float
+) -> None:
+    simulator.fault(fault)
+    bounds: list[tuple[float, float]] = []
+    waited = Waits()
+
+    def highest(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return high
+
+    with pytest.raises(SourceError):
+        HttpSource(simulator.url, stopping=waited, jitter=highest).fetch(clock)
+    assert bounds == draws(reason, [asked] * TRIES)
+    assert waited.seconds == [high for _, high in bounds[: TRIES - 1]]
+
+
+def test_replicas_that_met_the_same_fault_do_not_come_in_step(simulator: Simulator) -> None:
+    simulator.fault(Fault.ERROR_500)
+    pauses = []
+    for seed in range(3):
+        waited = Waits()
+        with pytest.raises(SourceError):
+            HttpSource(simulator.url, stopping=waited, jitter=random.Random(seed).uniform).fetch(clock)
+        pauses.append(tuple(waited.seconds))
+    assert len(set(pauses)) == 3
+
+
 @contextmanager
 def answering(status: int, body: bytes = b"", **headers: str) -> Iterator[str]:
     """The URL of a server with this one answer."""
@@ -117,19 +172,25 @@ class Waits(threading.Event):
     [
         (429, "7", [7, 7]),
         (503, "7", [7, 7]),
-        (429, "0", [1, 1]),  # never sooner than the back-off
-        (429, "Wed, 01 Jul 2026 12:05:00 GMT", [1, 1]),
-        (429, "21", []),  # longer than a pass may take: the next one asks again
-        (429, "9" * 12, [1, 1]),
+        (429, "0", [0, 0]),
+        (429, "Wed, 01 Jul 2026 12:03:09 GMT", [9, 9]),  # it is 12:03:00
+        (503, "Wed, 01 Jul 2026 12:03:09 -0000", [9, 9]),
+        (429, "Wed, 01 Jul 2026 12:00:00 GMT", [0, 0]),
+        (429, "Wed, 01 Jul 2026 12:05:00 GMT", []),  # longer than a pass may take: the next one asks again
+        (429, "21", []),
+        (429, "9" * 12, []),
+        (429, "soon", [0, 0]),
+        (429, "20", [20]),  # twice that is longer than all pauses together may take
     ],
 )
 def test_a_pause_that_the_service_asks_for_is_kept(status: int, asked: str, waits: list[float]) -> None:
     waited = Waits()
     with answering(status, Retry_After=asked) as url:
-        source = HttpSource(url, stopping=waited, back_off=wait_fixed(1))
+        source = HttpSource(url, stopping=waited, jitter=at_once)
         with pytest.raises(SourceError, match=f"answered {status}"):
             source.fetch(clock)
     assert waited.seconds == waits
+    assert sum(waits) <= LONGEST_PAUSES
 
 
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "deflate"])
@@ -141,10 +202,55 @@ def test_an_encoding_that_nobody_asked_for_is_refused_unread(encoding: str) -> N
     assert "only gzip was asked for" in str(error)
 
 
-def test_a_gzip_bomb_is_too_large() -> None:
-    bomb = gzip.compress(bytes(2**26))
-    with answering(200, bomb, Content_Encoding="gzip") as url:
-        assert failure(url).fault is SourceFault.TOO_LARGE
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "a gzip bomb"])
+def test_a_hundred_megabytes_are_refused_in_the_memory_of_the_bound(packed: bool) -> None:
+    body = bytes(100_000_000)
+    headers = {}
+    if packed:
+        body, headers = gzip.compress(body, 9), {"Content_Encoding": "gzip"}
+    with answering(200, body, **headers) as url:
+        tracemalloc.start()
+        try:
+            error = failure(url)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert error.fault is SourceFault.TOO_LARGE
+    assert f"more than {archive.LARGEST_PAYLOAD} bytes" in str(error)
+    # The buffer, what it has in reserve to grow, and once more while it is moved to a larger place.
+    assert peak < 2.5 * archive.LARGEST_PAYLOAD
+
+
+def test_a_payload_of_just_the_bound_is_taken_packed_or_not() -> None:
+    body = bytes(archive.LARGEST_PAYLOAD)
+    with answering(200, gzip.compress(body, 1), Content_Encoding="gzip") as url:
+        assert fetch(url).body == body
+    with answering(200, body) as url:
+        assert fetch(url).body == body
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(gzip.compress(b"{}" * 99, mtime=0)[:-9], "cut short"), (b"no gzip", "damaged"), (b"", "cut short")],
+    ids=["its end is missing", "something else", "nothing"],
+)
+def test_a_gzip_that_is_none_or_no_whole_one_is_tried_again(body: bytes, said: str) -> None:
+    with answering(200, body, Content_Encoding="gzip") as url:
+        error = failure(url)
+    assert (error.fault, error.http_status) == (SourceFault.INTERRUPTED, 200)
+    assert said in str(error)
+
+
+def test_a_name_that_nobody_resolves_is_bounded_by_the_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that looks it up cannot be stopped: it is left behind."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(60) and [])
+    try:
+        error = failure("http://lindas.test/query", timeout_seconds=0.05)
+        assert not released.is_set()
+    finally:
+        released.set()
+    assert error.fault is SourceFault.TIMED_OUT
 
 
 @pytest.mark.parametrize("url", ["https://xn--/", "http://[::1]%/"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +38,7 @@ class Api:
 
     says: dict[str, Speak] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    shown: list[str | None] = field(default_factory=list)  # the Authorization of each request
     closing: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
@@ -49,6 +52,7 @@ def api() -> Iterator[Api]:
 
         def do_GET(self) -> None:
             told.asked.append(self.path)
+            told.shown.append(self.headers["Authorization"])
             try:
                 told.says[self.path](self)
             except ConnectionError:
@@ -438,11 +442,11 @@ def test_a_look_that_fails_in_an_unknown_way_is_not_the_last(
     asked: list[str] = []
     original = OutsideProbe._answer
 
-    async def failing(self: OutsideProbe, client: httpx.AsyncClient, url: str) -> Answer:
-        asked.append(url)
+    async def failing(self: OutsideProbe, client: httpx.AsyncClient, place: Expected) -> Answer:
+        asked.append(place.url)
         if len(asked) == 1:
             raise RuntimeError("can't start new thread")
-        return await original(self, client, url)
+        return await original(self, client, place)
 
     monkeypatch.setattr(OutsideProbe, "_answer", failing)
     probe = OutsideProbe([Expected(f"{api.url}/")], None, every=0.01)
@@ -470,11 +474,68 @@ def test_stopping_ends_a_look_that_hangs(api: Api) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "outside-probe"]
 
 
+TOKEN = "alpi_sesame"
+
+
+@pytest.fixture
+def with_token(api: Api, tmp_path: Path) -> OutsideProbe:
+    """What a declaration becomes in which two of three addresses are asked with a token."""
+    config = tmp_path / "watchdog.toml"
+    config.write_text(
+        '[[table]]\nname = "station"\nexpected = 7\n'
+        f'[[health]]\nurl = "{api.url}/with"\ntoken_env = "API_TOKEN"\n'
+        f'[[health]]\nurl = "{api.url}/without"\n'
+        f'[ingestion]\nurl = "{api.url}/status"\njson_path = "seen"\nexpected = 4\ntoken_env = "API_TOKEN"\n'
+    )
+    environ = {"WATCHDOG_DATABASE_URL": "postgresql://u@h/d", "API_TOKEN": TOKEN}
+    probe = OutsideProbe.of(load(environ, config))
+    assert probe is not None
+    return probe
+
+
+def test_a_token_goes_to_the_addresses_that_declare_it_and_to_no_other(
+    api: Api, with_token: OutsideProbe, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.says.update(
+        {"/with": answer(200, {}), "/without": answer(200, {}), "/status": answer(200, {"seen": 4})}
+    )
+    with caplog.at_level(logging.DEBUG):
+        seen = with_token.look_once()
+    assert all(health.ok for health in seen.health)
+    assert dict(zip(api.asked, api.shown, strict=True)) == {
+        "/with": f"Bearer {TOKEN}",
+        "/without": None,
+        "/status": f"Bearer {TOKEN}",
+    }
+    assert "GET" in caplog.text
+    assert TOKEN not in caplog.text + repr(seen) + repr(vars(with_token))
+
+
+def test_a_token_goes_to_no_place_that_an_answer_names(api: Api, with_token: OutsideProbe) -> None:
+    elsewhere = body(302, b"", Location=f"{api.url}/elsewhere")
+    api.says.update(dict.fromkeys(("/with", "/without", "/status", "/elsewhere"), elsewhere))
+    seen = with_token.look_once()
+    assert not any(health.ok for health in seen.health)
+    assert set(api.asked) == {"/with", "/without", "/status"}
+    assert TOKEN not in repr(seen)
+
+
+def test_a_token_is_not_told_of_an_address_that_cannot_be_asked(api: Api, with_token: OutsideProbe) -> None:
+    def no_http(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"SSH-2.0\r\n\r\n")
+
+    api.says.update(dict.fromkeys(("/with", "/without", "/status"), no_http))
+    seen = with_token.look_once()
+    assert all(health.detail.startswith("cannot be asked") for health in seen.health)
+    assert TOKEN not in repr(seen)
+
+
 def test_what_the_shipped_profile_declares_is_what_is_asked(api: Api) -> None:
     api.says["/api/v1/health"] = answer(200, {"status": "ok"})
     api.says["/api/v1/stations"] = answer(200, {"data": [{}] * 7})
     api.says["/api/v1/status"] = answer(200, {"ingestion": {"lastRun": None, "lastSuccessAt": None}})
-    settings = load({"WATCHDOG_DATABASE_URL": "postgresql://u@h/d", "ALPIMONITOR_API_URL": api.url})
+    environ = {"WATCHDOG_DATABASE_URL": "postgresql://u@h/d", "ALPIMONITOR_API_URL": api.url}
+    settings = load({**environ, "WATCHDOG_API_TOKEN": TOKEN})
     probe = OutsideProbe.of(settings)
     assert probe is not None
     probe.start()
@@ -485,3 +546,9 @@ def test_what_the_shipped_profile_declares_is_what_is_asked(api: Api) -> None:
     assert all(health.ok for health in seen.health), seen.health
     assert seen.ingestion is None
     assert set(api.asked) == {"/api/v1/health", "/api/v1/stations", "/api/v1/status"}
+    assert set(api.shown) == {f"Bearer {TOKEN}"}
+    api.shown.clear()
+    without = OutsideProbe.of(load(environ))  # the token may be left out
+    assert without is not None
+    without.look_once()
+    assert set(api.shown) == {None}

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from alpimonitor_api.ingest.lindas import QUERY, parse
+from alpimonitor_api.ingest.lindas import parse
+from alpimonitor_api.ingest.query import QUERY
 from alpimonitor_rehearsal import hydrology
 from alpimonitor_rehearsal.simulator import Fault, Simulator
 from alpimonitor_rehearsal.waiting import wait_until

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from alpimonitor_api.logs import JsonFormatter, PlainFormatter
+from alpimonitor_api.logs import REQUEST_ID, JsonFormatter, PlainFormatter
 
 
 def record(**fields: object) -> logging.LogRecord:
@@ -47,3 +47,14 @@ def test_an_exception_is_told_in_both_forms() -> None:
         failed = record(exc_info=sys.exc_info())
     assert "LookupError: nothing there" in PlainFormatter().format(failed)
     assert "LookupError: nothing there" in json.loads(JsonFormatter().format(failed))["exception"]
+
+
+def test_both_forms_name_the_request_that_a_line_is_about_and_none_outside_of_any() -> None:
+    assert "request_id" not in JsonFormatter().format(record())
+    within = REQUEST_ID.set("7b1c")
+    try:
+        assert json.loads(JsonFormatter().format(record(action="x")))["request_id"] == "7b1c"
+        assert PlainFormatter().format(record(action="x")).endswith("(action=x, request_id=7b1c)")
+    finally:
+        REQUEST_ID.reset(within)
+    assert "request_id" not in PlainFormatter().format(record())

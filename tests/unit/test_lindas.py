@@ -12,13 +12,13 @@ import pytest
 from alpimonitor_api.ingest.lindas import (
     ATTRIBUTION,
     LARGEST_VALUE,
-    QUERY,
     Observation,
     PayloadError,
     PayloadFault,
     SkipReason,
     parse,
 )
+from alpimonitor_api.ingest.query import QUERY
 from alpimonitor_rehearsal import hydrology
 
 NOW = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
@@ -181,8 +181,15 @@ def test_of_a_station_that_is_there_twice_the_newest_observation_wins_in_either_
 
 
 def test_the_same_station_and_time_twice_leaves_one_observation() -> None:
-    parsed = parse(hydrology.result([row(discharge="1.0"), row(discharge="2.0")]))
-    assert [observation.discharge for observation in parsed.observations] == [2.0]
+    """Of each value the larger: the service promises no order among them, and a missing one hides none."""
+    rows = [
+        row(discharge="2.0", waterLevel=None),
+        row(discharge="1.0", waterLevel="665.9"),
+        row(discharge="0.5"),
+    ]
+    for ordered in (rows, rows[::-1]):
+        (observation,) = parse(hydrology.result(ordered)).observations
+        assert (observation.discharge, observation.water_level) == (2.0, 665.9)
 
 
 def test_an_observation_from_the_future_is_skipped_and_one_at_the_limit_kept() -> None:

@@ -128,6 +128,36 @@ def test_any_json_document_gives_observations_or_a_payload_error(document: Any) 
 
 
 @examples
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["2346", "2011"]),
+            st.sampled_from(["2026-07-01T12:00:00Z", "2026-07-01T11:50:00Z"]),
+            st.sampled_from(["1.0", "2.0", None]),
+            st.sampled_from(["665.1", "665.2", None]),
+        ),
+        max_size=5,
+    ).flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(rows))),
+)
+def test_the_order_of_rows_of_one_station_changes_no_value(
+    rows: tuple[list[tuple[str | None, ...]], list[tuple[str | None, ...]]],
+) -> None:
+    names = ("code", "measuredAt", "discharge", "waterLevel")
+
+    def read_in_order(order: list[tuple[str | None, ...]]) -> set[tuple[object, ...]]:
+        bound = [
+            {name: {"value": text} for name, text in zip(names, row, strict=True) if text is not None}
+            for row in order
+        ]
+        parsed = read(hydrology.result(bound))
+        found = parsed.observations if parsed is not None else ()
+        return {(one.code, one.measured_at, one.discharge, one.water_level) for one in found}
+
+    one, other = rows
+    assert read_in_order(one) == read_in_order(other)
+
+
+@examples
 @given(st.permutations(range(len(ROWS))))
 def test_the_order_of_the_rows_changes_no_observation(order: list[int]) -> None:
     shuffled = parse(hydrology.result([ROWS[place] for place in order]))

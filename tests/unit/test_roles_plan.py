@@ -112,7 +112,7 @@ def test_taking_a_whole_table_away_gives_the_columns_back_that_go_with_it() -> N
     facts = replace(AS_IT_SHOULD_BE, rights=AS_IT_SHOULD_BE.rights | {Right(THRESHOLD, API, "UPDATE")})
     assert statements(facts) == [
         'REVOKE UPDATE ON TABLE "public"."threshold" FROM "alpimonitor_api";',
-        'GRANT UPDATE ("alert_value", "tuned_at", "tuned_by", "vigilance_value") '
+        'GRANT UPDATE ("alert_value", "direction", "tuned_at", "tuned_by", "vigilance_value") '
         'ON TABLE "public"."threshold" TO "alpimonitor_api";',
     ]
 
@@ -216,8 +216,8 @@ def test_a_password_that_cannot_be_seen_is_left_and_said() -> None:
     found = planned(facts, **{API: "sesame"})
     assert found.holds
     assert found.notes == (
-        f"whether {API} has the password of API_DATABASE_PASSWORD cannot be seen by postgres: "
-        f"to set it, \\password {API}",
+        f"API_DATABASE_PASSWORD was not used: whether {API} has that password cannot be seen by postgres. "
+        f"Give ADMIN_DATABASE_URL a superuser, or set it with \\password {API}",
     )
 
 
@@ -282,15 +282,21 @@ def test_what_each_may_do_to_the_context_is_what_was_meant() -> None:
     for right in wanted("alpimonitor", OWNERS):
         if right.thing.name in {table.name for table in CONTEXT_TABLES}:
             may.setdefault(right.grantee, set()).add(f"{right.privilege} {right.column}".strip())
-    columns = {"vigilance_value", "alert_value", "tuned_at", "tuned_by"}
+    columns = {"vigilance_value", "alert_value", "direction", "tuned_at", "tuned_by"}
     assert may == {
-        API: {"SELECT", *(f"UPDATE {column}" for column in columns)},
+        API: {"SELECT", "INSERT", *(f"UPDATE {column}" for column in columns)},
         SEEDER: {"SELECT", "INSERT", "UPDATE"},
         HEALER: {"SELECT", "INSERT"},
         WATCHDOG: {"SELECT"},
         READER: {"SELECT"},
         RECORDER: {"SELECT"},
     }
+    inserted_by_the_api = {
+        right.thing.name
+        for right in wanted("alpimonitor", OWNERS)
+        if right.grantee == API and right.privilege == "INSERT"
+    }
+    assert inserted_by_the_api & {table.name for table in CONTEXT_TABLES} == {"threshold"}
     columns_of_the_api = {
         right.thing.name for right in wanted("alpimonitor", OWNERS) if right.grantee == API and right.column
     }

@@ -192,12 +192,63 @@ def test_a_reference_to_a_wrong_value_does_not_show_the_value(config: Path) -> N
 
 
 def test_the_sidecars_own_secrets_are_named_for_those_who_start_programs(config: Path) -> None:
-    config.write_text(TABLE + CHANNEL + '[heartbeat]\nurl_env = "BEAT"\n', encoding="utf-8")
+    config.write_text(
+        TABLE + CHANNEL + ASKED_WITH_TOKENS + '[heartbeat]\nurl_env = "BEAT"\n', encoding="utf-8"
+    )
+    own = ("WATCHDOG_DATABASE_URL", "WATCHDOG_HEAL_DATABASE_URL", "OPS_URL", "BEAT", "A_TOKEN", "B_TOKEN")
     assert loaded(config, OPS_URL="json://pager/").secret_names == {
-        f"{name}{suffix}"
-        for name in ("WATCHDOG_DATABASE_URL", "WATCHDOG_HEAL_DATABASE_URL", "OPS_URL", "BEAT")
-        for suffix in ("", "_FILE")
+        f"{name}{suffix}" for name in own for suffix in ("", "_FILE")
     }
+
+
+ASKED_WITH_TOKENS = """
+[[health]]
+url = "http://api/health"
+token_env = "A_TOKEN"
+
+[ingestion]
+url = "http://api/status"
+json_path = "last"
+expected = 4
+token_env = "B_TOKEN"
+"""
+
+
+def test_a_token_comes_from_its_variable_or_from_the_file_that_it_names(config: Path) -> None:
+    config.write_text(TABLE + ASKED_WITH_TOKENS, encoding="utf-8")
+    file = config.with_name("token")
+    file.write_text("alpi_sesame\n")
+    settings = loaded(config, A_TOKEN=" alpi_opens ", B_TOKEN_FILE=str(file))
+    assert {name: token.get_secret_value() for name, token in settings.tokens.items()} == {
+        "A_TOKEN": "alpi_opens",
+        "B_TOKEN": "alpi_sesame",
+    }
+    assert "alpi_" not in repr(settings)
+    assert loaded(config).tokens == loaded(config, A_TOKEN="", B_TOKEN_FILE="").tokens == {}
+
+
+@pytest.mark.parametrize("token", ["two words", "sesame\nX-Evil: 1", "sésame", "sesame\x00", "s" * 4097])
+def test_a_token_that_fits_into_no_header_is_refused_and_not_shown(config: Path, token: str) -> None:
+    config.write_text(TABLE + ASKED_WITH_TOKENS, encoding="utf-8")
+    said = refusal(config, A_TOKEN=token)
+    assert said.startswith("A_TOKEN is not a bearer token (its value is not shown here): ")
+    assert token not in said
+    assert "sesame" not in said
+
+
+def test_an_empty_file_of_a_token_says_what_to_write_into_it(config: Path) -> None:
+    config.write_text(TABLE + ASKED_WITH_TOKENS, encoding="utf-8")
+    file = config.with_name("token")
+    file.write_text("\n")
+    assert refusal(config, A_TOKEN_FILE=str(file)) == (
+        f"A_TOKEN_FILE names {file}, which is empty: write the token into it"
+    )
+
+
+def test_a_token_without_an_address_is_refused(config: Path) -> None:
+    written = ASKED_WITH_TOKENS.replace('url = "http://api/status"\njson_path = "last"', 'query = "SELECT 4"')
+    config.write_text(TABLE + written, encoding="utf-8")
+    assert "`token_env` is sent to `url`, which is not given" in refusal(config)
 
 
 def test_the_database_is_named_without_user_and_password(config: Path) -> None:

@@ -16,6 +16,7 @@ from .heal.child import Child
 from .heal.command import CommandHealer, programs, shown
 from .leadership.ledger import check_ledger
 from .notify import Channel, ChannelError
+from .probe.answers import asked_too_often
 from .probe.catalog import Guarded
 from .probe.outside import OutsideProbe
 from .probe.rights import Right, Standing, check_rights
@@ -77,18 +78,28 @@ def _outside(settings: Settings) -> Iterator[Right]:
         )
         return
     for health in probe.look_once().health:
-        yield _health(health)
+        yield of_health(health)
 
 
-def _health(health: HealthSeen) -> Right:
+def of_health(health: HealthSeen) -> Right:
+    """What an address of `[[health]]` that was asked once says of it, with the remedy."""
     if health.ok:
         return Right(health.url, Standing.HOLDS, "answers as expected")
+    remedy = "start the API, or correct the address in watchdog.toml"
+    if health.context_empty:
+        remedy = "it is up, and its tables are empty: put the rows back, or let the sidecar do so"
+    elif asked_too_often(health.detail):
+        remedy = (
+            "let `token_env` name a variable with a token that the API does not limit (AlpiMonitor's: "
+            "`alpimonitor token create --scope watchdog`, in WATCHDOG_API_TOKEN; it limits one that it does "
+            "not know), or raise the API's limit or [policy] outside_interval"
+        )
     return Right(
         health.url,
         Standing.GAP,
         health.detail,
         "a heal cannot be proven to consumers, and api_unhealthy opens after a while",
-        "start the API, or correct the address in watchdog.toml",
+        remedy,
     )
 
 

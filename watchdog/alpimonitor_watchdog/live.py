@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from .problems import SettingsError
 from .variables import listen_address
 from .web.access_token import FILE_NAME, Token, read_token
 
@@ -31,9 +32,22 @@ class Reply:
 
 @dataclass(frozen=True)
 class Live:
-    """The sidecar at `base`, such as "http://127.0.0.1:9877". Redirects and proxies are not followed."""
+    """The sidecar at `base`, such as "http://127.0.0.1:9877". Redirects and proxies are not followed.
+
+    Raises SettingsError where `base` is no address at all: nobody needs to be asked to know that.
+    """
 
     base: str
+
+    def __post_init__(self) -> None:
+        try:
+            given = httpx.URL(self.base)
+        except httpx.InvalidURL:
+            given = httpx.URL()
+        if given.scheme not in ("http", "https") or not given.host or not 0 <= (given.port or 0) <= 65535:
+            raise SettingsError(
+                f"{self.base} is not the address of a sidecar: an address looks like http://127.0.0.1:9877"
+            )
 
     def state(self) -> dict[str, Any]:
         """What /api/state says. Raises NoSidecar, also while it has not looked yet."""
@@ -54,8 +68,6 @@ class Live:
                 method, f"{self.base.rstrip('/')}{path}", timeout=within, trust_env=False, **more
             )
             said = answer.json()
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            raise self._none("an address looks like http://127.0.0.1:9877") from None
         except httpx.TimeoutException:
             raise self._none(f"no answer within {within:g} s") from None
         except httpx.HTTPError as error:

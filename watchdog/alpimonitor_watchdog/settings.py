@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
@@ -32,7 +32,16 @@ from .declaration import (
     Table,
 )
 from .problems import SettingsError, described
-from .variables import database_url, expanded, listen_address, one_of, public_address, secret, text
+from .variables import (
+    bearer_token,
+    database_url,
+    expanded,
+    listen_address,
+    one_of,
+    public_address,
+    secret,
+    text,
+)
 
 __all__ = ["SHIPPED_PROFILE", "Channel", "Settings", "SettingsError", "load"]
 
@@ -76,6 +85,7 @@ class Settings:
     public_url: str | None  # where people open the status page; None: where it listens
     log_level: str  # lower case
     log_format: str  # plain or json
+    tokens: Mapping[str, SecretStr] = field(default_factory=dict)  # by the variable that `token_env` names
     secret_names: frozenset[str] = frozenset()  # the sidecar's own variables, no business of a child process
     warnings: tuple[str, ...] = ()  # what works, and not as somebody may believe
 
@@ -160,6 +170,7 @@ def load(environ: Mapping[str, str], config: Path | None = None) -> Settings:
         public_url=public_address("WATCHDOG_PUBLIC_URL", environ),
         log_level=one_of("LOG_LEVEL", LOG_LEVELS, environ),
         log_format=one_of("LOG_FORMAT", LOG_FORMATS, environ),
+        tokens=_tokens(declared, environ),
         secret_names=_secret_names(declared),
         warnings=(*without_channel, *_without_effect(declared)),
     )
@@ -223,11 +234,23 @@ def _channels(
     return tuple(channels), tuple(warnings)
 
 
+def _token_names(declared: Declaration) -> frozenset[str]:
+    asked = (*declared.health, *((declared.ingestion,) if declared.ingestion else ()))
+    return frozenset(place.token_env for place in asked if place.token_env is not None)
+
+
+def _tokens(declared: Declaration, environ: Mapping[str, str]) -> Mapping[str, SecretStr]:
+    """The tokens that are set."""
+    found = {name: bearer_token(name, environ) for name in sorted(_token_names(declared))}
+    return {name: token for name, token in found.items() if token is not None}
+
+
 def _secret_names(declared: Declaration) -> frozenset[str]:
     names = {
         "WATCHDOG_HEAL_DATABASE_URL",
         declared.database.url_env,
         *(channel.url_env for channel in declared.channel),
+        *_token_names(declared),
         *([declared.heartbeat.url_env] if declared.heartbeat else []),
     }
     return frozenset(names | {f"{name}_FILE" for name in names})

@@ -66,6 +66,11 @@ VARIABLES = {
 PROFILE_VARIABLES = {
     "ALPIMONITOR_API_URL": Read("http://127.0.0.1:8000", "where consumers reach the API"),
     "DEPLOYMENT_ENVIRONMENT": Read("development", "what the database has to say it is"),
+    "WATCHDOG_API_TOKEN": Read(
+        None,
+        "a token of the API with the scope watchdog, which its rate limit does not hold back; "
+        "not set: none is sent",
+    ),
     "WATCHDOG_NOTIFY_URL": Read(
         None, "an apprise URL that hears of everything; not set: the channel `notify` is left out"
     ),
@@ -76,6 +81,7 @@ PROFILE_VARIABLES = {
 
 _EXPANDED_KEYS = ("url", "environment")
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>[^}]*))?\}")
+_TOKEN = re.compile(r"[!-~]{1,4096}")
 _DATABASE_URL = "a URL such as postgresql://role:password@host:5432/name, special characters as %XX"
 
 
@@ -107,7 +113,7 @@ def expanded(written: Any, environ: Mapping[str, str], *, inside: bool = False) 
     return _REFERENCE.sub(resolved, written)
 
 
-def secret(name: str, environ: Mapping[str, str]) -> SecretStr | None:
+def secret(name: str, environ: Mapping[str, str], *, what: str = "the URL") -> SecretStr | None:
     """The value of a variable, or of the file that its _FILE names; None when neither is set."""
     if value := environ.get(name, "").strip():
         return SecretStr(value)
@@ -122,8 +128,21 @@ def secret(name: str, environ: Mapping[str, str]) -> SecretStr | None:
             f"{name}_FILE names {file}, which cannot be read ({reason}): name one that the sidecar may read"
         ) from None
     if not value:
-        raise SettingsError(f"{name}_FILE names {file}, which is empty: write the URL into it")
+        raise SettingsError(f"{name}_FILE names {file}, which is empty: write {what} into it")
     return SecretStr(value)
+
+
+def bearer_token(name: str, environ: Mapping[str, str]) -> SecretStr | None:
+    """A token that fits into a header; None when it is not set."""
+    token = secret(name, environ, what="the token")
+    if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
+        # Refused here: whoever sends it would quote it in an error.
+        raise SettingsError(
+            f"{name} is not a bearer token (its value is not shown here): set it to one word of visible "
+            f"ASCII characters, such as `alpimonitor token create` prints, or let {name}_FILE name a file "
+            "that holds one"
+        )
+    return token
 
 
 def database_url(name: str, environ: Mapping[str, str]) -> SecretStr:

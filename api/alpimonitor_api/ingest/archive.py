@@ -99,7 +99,7 @@ def expire(root: Path, today: date) -> int:
 
 
 def check(root: Path) -> None:
-    """Prove at start that a payload could be kept: write one and read it back. Raises ArchiveError."""
+    """Prove that something could be kept: write a few bytes and read them back. Raises ArchiveError."""
     path = root / f"{UNFINISHED}{secrets.token_hex(8)}"
     proof = secrets.token_bytes(16)
     try:

@@ -1,4 +1,4 @@
-"""What LINDAS is asked, and what its answer means. Pure: bytes in, values out.
+"""What an answer of LINDAS means. Pure: bytes in, values out.
 
 The service keeps one observation a station, the latest. Its answer is SPARQL JSON: a list of bindings, each
 a row of variables that are `{"type": …, "value": text}`. A row that cannot be used is skipped with its reason
@@ -10,37 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 
 ATTRIBUTION = "Source: OFEV/BAFU — hydrodaten.admin.ch via LINDAS"
-
-QUERY = """\
-# Source: OFEV/BAFU — hydrodaten.admin.ch via LINDAS
-PREFIX schema: <http://schema.org/>
-PREFIX geo: <http://www.opengis.net/ont/geosparql#>
-PREFIX cube: <https://cube.link/>
-PREFIX hydro: <https://environment.ld.admin.ch/foen/hydro/dimension/>
-SELECT ?code ?name ?water ?wkt ?discharge ?waterLevel ?danger ?measuredAt
-FROM <https://lindas.admin.ch/foen/hydro>
-WHERE {
-  ?station a <http://example.com/HydroMeasuringStation> ;
-           schema:identifier ?code ;
-           schema:name ?name .
-  ?observation a cube:Observation ;
-               hydro:station ?station ;
-               hydro:measurementTime ?measuredAt .
-  OPTIONAL { ?observation hydro:dangerLevel ?danger }
-  OPTIONAL { ?observation hydro:discharge ?discharge }
-  OPTIONAL { ?observation hydro:waterLevel ?waterLevel }
-  OPTIONAL { ?station schema:containedInPlace ?water }
-  OPTIONAL { ?station geo:hasGeometry/geo:asWKT ?wkt }
-}
-ORDER BY ?code ?measuredAt
-"""
 
 LARGEST_VALUE = 100_000.0
 """m3/s or m above sea: well beyond any river and any summit, and well below what only an error would send."""
@@ -64,6 +40,7 @@ class PayloadFault(Enum):
     NOT_JSON = "not_json"  # an error page, a body cut short, no body at all
     NOT_A_RESULT = "not_a_result"  # JSON, but not the result of a SELECT
     NO_ROWS = "no_rows"  # a result that names no station at all: the graph was emptied or renamed
+    NO_USABLE_ROW = "no_usable_row"  # every row was skipped
 
 
 class PayloadError(Exception):
@@ -117,11 +94,11 @@ class Observation:
     measured_at: datetime
     discharge: float | None
     water_level: float | None
-    danger_level: int | None
-    name: str | None
-    water_body: str | None
-    longitude: float | None
-    latitude: float | None
+    danger_level: int | None = None
+    name: str | None = None
+    water_body: str | None = None
+    longitude: float | None = None
+    latitude: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,26 +110,45 @@ class Parsed:
     superseded: int
 
 
-def parse(payload: bytes, *, not_after: datetime | None = None) -> Parsed:
+def parse(payload: bytes, *, not_after: datetime | None = None, values_only: bool = False) -> Parsed:
     """The observations of a payload. Raises PayloadError when it is not the result of a SELECT with rows.
 
     not_after, aware, is the latest time an observation can have: one from the future would stay the latest
-    measurement of its station until that future came.
+    measurement of its station until that future came. values_only leaves out what only describes, which takes
+    as long as all else.
     """
     newest: dict[str, Observation] = {}
     skipped: list[Skipped] = []
     superseded = 0
     for number, row in enumerate(_rows(payload)):
         try:
-            found = _observation(row, not_after)
+            found = _observation(row, not_after, values_only)
         except _SkipRow as skip:
             skipped.append(Skipped(number, _code_if_readable(row), skip.reason, skip.detail))
             continue
         known = newest.get(found.code)
         superseded += known is not None
-        if known is None or found.measured_at >= known.measured_at:
+        if known is None or found.measured_at > known.measured_at:
             newest[found.code] = found
+        elif found.measured_at == known.measured_at:
+            newest[found.code] = _both(known, found)
     return Parsed(tuple(newest.values()), tuple(skipped), superseded)
+
+
+def _both(one: Observation, other: Observation) -> Observation:
+    """Two rows of one station and time, which have no order: of each value the larger, whichever comes first.
+
+    Else the same answer in another order would be another value, and the next one would correct it back.
+    """
+    return replace(
+        one,
+        discharge=_larger(one.discharge, other.discharge),
+        water_level=_larger(one.water_level, other.water_level),
+    )
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
 
 
 def _rows(payload: bytes) -> list[Any]:
@@ -176,15 +172,20 @@ def _rows(payload: bytes) -> list[Any]:
     return rows
 
 
-def _observation(row: Any, not_after: datetime | None) -> Observation:
+def _observation(row: Any, not_after: datetime | None, values_only: bool) -> Observation:
     if not isinstance(row, dict):
         raise _SkipRow(SkipReason.NOT_A_ROW, f"the binding is {_quote(row)}")
+    code = _code(_text(row, "code"))
+    measured_at = _time(_text(row, "measuredAt"), not_after)
+    discharge, water_level = _number(row, "discharge"), _number(row, "waterLevel")
+    if values_only:
+        return Observation(code, measured_at, discharge, water_level)
     longitude, latitude = _location(_text_if_readable(row, "wkt"))
     return Observation(
-        code=_code(_text(row, "code")),
-        measured_at=_time(_text(row, "measuredAt"), not_after),
-        discharge=_number(row, "discharge"),
-        water_level=_number(row, "waterLevel"),
+        code=code,
+        measured_at=measured_at,
+        discharge=discharge,
+        water_level=water_level,
         danger_level=_danger_level(_text_if_readable(row, "danger")),
         name=_text_if_readable(row, "name"),
         water_body=_water_body(_text_if_readable(row, "water")),

@@ -6,13 +6,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
 from alpimonitor_api.ingest import archive
+from alpimonitor_api.ingest.alerts import Changes
+from alpimonitor_api.ingest.faults import SourceFault
 from alpimonitor_api.ingest.lindas import Parsed, PayloadFault, Skipped
-from alpimonitor_api.ingest.source import Payload, SourceFault
+from alpimonitor_api.ingest.source import Payload
 from alpimonitor_api.ingest.store import RunRow, Stored, StoreError, StoreFault, Unreachable
 from alpimonitor_api.tables import IngestionSource, IngestionStatus
 
@@ -24,17 +26,19 @@ class Outcome(Enum):
     PARTIAL = "partial"  # rows of the payload were skipped
     FAILURE = "failure"
     ANOTHER_RUNNING = "another_running"  # normal where several processes ingest
+    ANOTHER_INGESTED = "another_ingested"  # so recently that LINDAS has nothing new
     DATABASE_UNREACHABLE = "database_unreachable"
 
 
 NOTHING_STORED = Stored(created=0, updated=0)
+NOTHING_CHANGED = Changes()
 
 Reason = SourceFault | PayloadFault | StoreFault
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was fetched, where it is archived, what it says; else `reason` and `error`."""
+    """What was fetched, where it is archived, what it says; `reason` and `error` if it cannot be used."""
 
     payload: Payload | None = None
     archive_path: Path | None = None
@@ -54,17 +58,24 @@ class Written:
     unknown: int = 0
     reason: Reason | None = None
     error: str | None = None
+    alerts: Changes = NOTHING_CHANGED
+    alerts_error: str | None = None  # the measurements are stored all the same
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How a pass went: its row of ingestion_run (None while another ran), and whether the database has it."""
+    """How a pass went: its row of ingestion_run, and whether the database has it.
+
+    There is none when another process was at it, or had asked LINDAS `since` then.
+    """
 
     outcome: Outcome
     reason: Reason | None = None
     run: RunRow | None = None
     recorded: bool = False
     stations_unknown: int = 0
+    alerts: Changes = NOTHING_CHANGED
+    since: timedelta | None = None
 
 
 def without_database(
@@ -92,7 +103,12 @@ def run_row(
         status, message = IngestionStatus.PARTIAL, summary(skipped)
     else:
         status, message = IngestionStatus.SUCCESS, None
+    if written.alerts_error is not None:
+        missed = f"alerts were not decided: {written.alerts_error}"
+        message = f"{message}; {missed}" if message is not None else missed
     payload = gathered.payload
+    # Only what this run kept: one that read the archive proves nothing of writing it.
+    kept = gathered.archive_path if payload is None or payload.archived is None else None
     return RunRow(
         source=IngestionSource.LINDAS_HYDRO,
         status=status,
@@ -107,14 +123,16 @@ def run_row(
         http_status=gathered.http_status,
         payload_bytes=len(payload.body) if payload is not None else None,
         payload_sha256=archive.sha256(payload.body) if payload is not None else None,
-        archive_path=_storable(str(gathered.archive_path) if gathered.archive_path is not None else None),
+        archive_path=_storable(str(kept) if kept is not None else None),
         archive_error=_storable(gathered.archive_error),
     )
 
 
 def _storable(text: str | None) -> str | None:
-    """PostgreSQL takes no lone surrogates: Python's stand-ins for bytes of a file name that are not UTF-8."""
-    return text.encode(errors="backslashreplace").decode() if text is not None else None
+    """PostgreSQL takes no NUL, and no lone surrogates: Python's stand-ins for bytes that are not UTF-8."""
+    if text is None:
+        return None
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def summary(skipped: Sequence[Skipped]) -> str:
@@ -130,13 +148,15 @@ def tell(done: Pass) -> None:
     """One log line for a pass."""
     extra = {"action": "ingestion", "outcome": done.outcome.value}
     if done.run is None:
-        logger.info("Another ingestion is running: this one leaves it the turn", extra=extra)
+        what = "has just run" if done.outcome is Outcome.ANOTHER_INGESTED else "is running"
+        logger.info("Another ingestion %s: this one leaves it the turn", what, extra=extra)
         return
     run = done.run
     figures = (
         f"{run.stations_seen_count} LIVE stations seen, {run.measurements_created_count} measurements new, "
         f"{run.measurements_updated_count} updated, {run.measurements_skipped_count} rows skipped, "
-        f"{done.stations_unknown} stations of others, {run.duration_ms} ms"
+        f"{done.stations_unknown} stations of others, {len(done.alerts.opens)} alerts opened, "
+        f"{len(done.alerts.closes)} closed, {run.duration_ms} ms"
     )
     match done.outcome:
         case Outcome.SUCCESS:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from alpimonitor_api.ingest import archive
-from alpimonitor_api.ingest.lindas import Observation, Parsed, PayloadError, parse
+from alpimonitor_api.ingest.alerts import decide
+from alpimonitor_api.ingest.faults import SourceError
+from alpimonitor_api.ingest.lindas import Observation, Parsed, PayloadError, PayloadFault, parse
 from alpimonitor_api.ingest.outcome import (
     Gathered,
     Outcome,
@@ -21,19 +23,20 @@ from alpimonitor_api.ingest.outcome import (
     Reason,
     Written,
     run_row,
+    summary,
     tell,
     without_database,
 )
-from alpimonitor_api.ingest.source import Payload, Source, SourceError
+from alpimonitor_api.ingest.source import Payload, Source
 from alpimonitor_api.ingest.store import (
     LiveStation,
-    Measurement,
     RunRow,
     Store,
     StoreError,
     Turn,
     Unreachable,
 )
+from alpimonitor_api.ingest.storing import Measurement
 from alpimonitor_api.tables import Parameter
 
 CLOCKS_MAY_DIFFER_BY = timedelta(hours=1)
@@ -93,8 +96,11 @@ class Ingestion:
         self._clock = clock
         self._monotonic = monotonic
 
-    def run(self) -> Pass:
-        """One pass, if no other process is at it."""
+    def run(self, *, unless_within: timedelta | None = None, archive_alone: bool = True) -> Pass:
+        """One pass, if no other process is at it, nor, given `unless_within`, was that recently.
+
+        `archive_alone`: whether a payload is fetched for the archive alone when the database is away.
+        """
         started_at, started = self._clock(), self._monotonic()
 
         def row(gathered: Gathered, written: Written) -> RunRow:
@@ -111,12 +117,16 @@ class Ingestion:
             with self._store.turn() as turn:
                 if turn is None:
                     done = Pass(Outcome.ANOTHER_RUNNING)
+                elif (
+                    unless_within is not None and (since := turn.since_latest_run(unless_within)) is not None
+                ):
+                    done = Pass(Outcome.ANOTHER_INGESTED, since=since)
                 else:
                     gathered = self._gather()
                     done = self._apply(turn, gathered, row)
         except (Unreachable, StoreError) as error:
             # LINDAS will not have these observations in ten minutes; archived, they can be replayed.
-            gathered = gathered or self._gather()
+            gathered = gathered or (self._gather() if archive_alone else Gathered())
             done = without_database(error, gathered, row)
         tell(done)
         return done
@@ -126,7 +136,12 @@ class Ingestion:
         try:
             payload = self._source.fetch(self._clock)
         except SourceError as error:
-            return Gathered(reason=error.fault, error=str(error), http_status=error.http_status)
+            return Gathered(
+                archive_error=self._unarchivable(),
+                reason=error.fault,
+                error=str(error),
+                http_status=error.http_status,
+            )
         archive_path, archive_error = self._archive(payload)
         parsed: Parsed | None = None
         reason: Reason | None = None
@@ -135,6 +150,9 @@ class Ingestion:
             parsed = parse(payload.body, not_after=payload.fetched_at + CLOCKS_MAY_DIFFER_BY)
         except PayloadError as error:
             reason, problem = error.fault, str(error)
+        if parsed is not None and not parsed.observations:
+            reason = PayloadFault.NO_USABLE_ROW
+            problem = f"malformed payload ({reason.value}): {summary(parsed.skipped)}"
         if parsed is not None:
             self._expire(payload, parsed, told=archive_error is not None)
         return Gathered(payload, archive_path, archive_error, parsed, reason, problem, payload.http_status)
@@ -149,6 +167,17 @@ class Ingestion:
             logger.warning("The raw payload was not archived: %s", error, extra={"action": "archive_failed"})
             return None, str(error)
         return path, None
+
+    def _unarchivable(self) -> str | None:
+        """Why a payload could not be kept, asked when there is none, so that an outage does not hide it."""
+        if self._archive_root is None:
+            return None
+        try:
+            archive.check(self._archive_root)
+        except archive.ArchiveError as error:
+            logger.warning("Raw payloads cannot be archived: %s", error, extra={"action": "archive_failed"})
+            return str(error)
+        return None
 
     def _expire(self, payload: Payload, parsed: Parsed, *, told: bool) -> None:
         """Drop old days, also when there was no room for the new one, which is how room is made.
@@ -172,10 +201,17 @@ class Ingestion:
         run = row(gathered, written)
         turn.record(run)
         outcome = Outcome(run.status.value.lower())
-        return Pass(outcome, written.reason, run, recorded=True, stations_unknown=written.unknown)
+        return Pass(
+            outcome,
+            written.reason,
+            run,
+            recorded=True,
+            stations_unknown=written.unknown,
+            alerts=written.alerts,
+        )
 
     def _store_what_was_gathered(self, turn: Turn, gathered: Gathered) -> Written:
-        if gathered.parsed is None or gathered.payload is None:
+        if gathered.parsed is None or gathered.payload is None or gathered.reason is not None:
             return Written(reason=gathered.reason, error=gathered.error)
         try:
             with turn.attempt():
@@ -184,4 +220,17 @@ class Ingestion:
                 stored = turn.store(matched.measurements)
         except StoreError as error:
             return Written(reason=error.fault, error=str(error))
-        return Written(stored, matched.seen, matched.unknown)
+        written = Written(stored, matched.seen, matched.unknown)
+        # A payload out of the archive tells of the past, and alerts are of the present.
+        return written if gathered.payload.archived is not None else self._follow(turn, written)
+
+    def _follow(self, turn: Turn, written: Written) -> Written:
+        """Open and close alerts by what is stored now. A failure in that loses no measurement."""
+        try:
+            with turn.attempt():
+                changes = decide(*turn.alerts(), now=self._clock())
+                turn.change_alerts(changes)
+        except StoreError as error:
+            logger.warning("Alerts were not decided: %s", error, extra={"action": "alerts_not_decided"})
+            return replace(written, alerts_error=str(error))
+        return replace(written, alerts=changes)

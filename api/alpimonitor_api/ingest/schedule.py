@@ -6,6 +6,7 @@ Invariant: passes of one schedule never overlap, and none that raises ends the s
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import schedule
 
 from alpimonitor_api.ingest import archive
 from alpimonitor_api.ingest.run import Ingestion
+from alpimonitor_api.ingest.sharing import SharedPass
 from alpimonitor_api.ingest.source import HttpSource, Source
 from alpimonitor_api.ingest.store import Store
 from alpimonitor_api.settings import Settings
@@ -39,13 +41,19 @@ class Cadence:
         self._scheduler = schedule.Scheduler()
         self._due = True
         self._began = monotonic()
+        self._wait = every.total_seconds()
 
     def begin(self) -> None:
         """A pass begins now, and the next one is due `every` after it. What was missed is not caught up."""
+        self.again_in(self._every.total_seconds())
+
+    def again_in(self, seconds: float) -> None:
+        """The next one is due that long from now instead, and at least a second."""
         self._due = False
         self._began = self._monotonic()
+        self._wait = max(1.0, seconds)
         self._scheduler.clear()
-        self._scheduler.every(round(self._every.total_seconds())).seconds.do(self._become_due)
+        self._scheduler.every(math.ceil(self._wait)).seconds.do(self._become_due)
 
     def due(self) -> bool:
         self._scheduler.run_pending()
@@ -57,7 +65,7 @@ class Cadence:
         return max(0.0, min(self._left(), self._left() if idle is None else idle))
 
     def _left(self) -> float:
-        return self._began + self._every.total_seconds() - self._monotonic()
+        return self._began + self._wait - self._monotonic()
 
     def _become_due(self) -> None:
         self._due = True
@@ -70,13 +78,16 @@ class IngestionSchedule:
         self,
         settings: Settings,
         *,
-        run_pass: Callable[[], object] | None = None,
+        run_pass: Callable[[], float | None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`run_pass` returns the seconds until the next one, or None for the interval of the settings."""
         self._settings = settings
         self._stopping = threading.Event()
-        self._run_pass = (
-            run_pass or ingestion(settings, HttpSource(settings.lindas_endpoint, stopping=self._stopping)).run
+        self._run_pass = run_pass or SharedPass(
+            ingestion(settings, HttpSource(settings.lindas_endpoint, stopping=self._stopping)),
+            settings.ingestion_schedule,
+            monotonic=monotonic,
         )
         self._cadence = Cadence(settings.ingestion_schedule, monotonic)
         self._thread = threading.Thread(target=self._run, name="ingestion", daemon=True)
@@ -107,7 +118,9 @@ class IngestionSchedule:
 
     def _one_pass(self) -> None:
         try:
-            self._run_pass()
+            sooner = self._run_pass()
+            if sooner is not None:
+                self._cadence.again_in(sooner)
         except Exception:
             logger.exception(
                 "An ingestion pass broke off; the next one comes as scheduled",
@@ -127,7 +140,10 @@ def ingestion(settings: Settings, source: Source) -> Ingestion:
 
 
 def prove_archive(settings: Settings) -> None:
-    """Say at start, not when a payload is needed, that the archive cannot be written or is not there."""
+    """Say at start, not when a payload is needed, that the archive cannot be written or is not there.
+
+    The first pass follows at once and records the same, with a payload or without.
+    """
     root = settings.lindas_archive_dir
     if root is None:
         logger.warning(

@@ -4,85 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random,
-)
-from tenacity.stop import stop_when_event_set
-from tenacity.wait import wait_base
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.stop import stop_base, stop_when_event_set
 
 from alpimonitor_api.ingest import archive
-from alpimonitor_api.ingest.lindas import QUERY
+from alpimonitor_api.ingest.body import Body, Damaged, TooLarge
+from alpimonitor_api.ingest.faults import LONGEST_PAUSES, TRIES, SourceError, SourceFault, pause_asked_for
+from alpimonitor_api.ingest.query import QUERY
 
 TIMEOUT_SECONDS = 10.0
-TRIES = 3
-BACK_OFF = wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.5)
-"""Before the second and the third try, in seconds: 0.5 to 1, then 1 to 1.5."""
-
-LONGEST_RETRY_AFTER = 20
-"""Seconds: a service that asks for a longer pause gets it, and is asked again by the next pass."""
+"""Of one request, from looking up the name to the last byte."""
 
 logger = logging.getLogger(__name__)
-
-
-class SourceFault(Enum):
-    UNREACHABLE = "unreachable"  # no connection: name, network, TLS, or nobody listening
-    TIMED_OUT = "timed_out"  # the whole request, connecting included
-    INTERRUPTED = "interrupted"  # the connection broke, or the body is shorter than announced
-    RATE_LIMITED = "rate_limited"  # 429
-    SERVER_ERROR = "server_error"  # 5xx
-    REFUSED = "refused"  # any other status but 200: asking again would get the same answer
-    TOO_LARGE = "too_large"
-    FILE_UNREADABLE = "file_unreadable"
-
-
-WORTH_A_RETRY = frozenset(
-    {
-        SourceFault.UNREACHABLE,
-        SourceFault.TIMED_OUT,
-        SourceFault.INTERRUPTED,
-        SourceFault.RATE_LIMITED,
-        SourceFault.SERVER_ERROR,
-    }
-)
-
-
-class SourceError(Exception):
-    """No payload was to be had. The text says from where, and carries no credentials."""
-
-    def __init__(
-        self,
-        fault: SourceFault,
-        detail: str,
-        http_status: int | None = None,
-        *,
-        retry_after: int | None = None,
-    ) -> None:
-        """`retry_after`: the seconds that the service asks for before another try."""
-        super().__init__(f"{fault.value}: {detail}")
-        self.fault = fault
-        self.http_status = http_status
-        self.retry_after = retry_after
-
-    @property
-    def worth_a_retry(self) -> bool:
-        return self.fault in WORTH_A_RETRY and (self.retry_after or 0) <= LONGEST_RETRY_AFTER
 
 
 @dataclass(frozen=True)
@@ -102,7 +47,10 @@ class Source(Protocol):
 
 
 class HttpSource:
-    """The SPARQL endpoint. `stopping`, when set, ends the tries. Not for a thread with an event loop."""
+    """The SPARQL endpoint. `stopping`, when set, ends the tries. Not for a thread with an event loop.
+
+    One fetch takes at most TRIES requests of TIMEOUT_SECONDS and LONGEST_PAUSES between them: a minute.
+    """
 
     def __init__(
         self,
@@ -110,32 +58,32 @@ class HttpSource:
         *,
         stopping: threading.Event | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
-        back_off: wait_base = BACK_OFF,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        """`jitter` draws a pause between two numbers of seconds."""
         self._endpoint = endpoint
         self._shown = shown(endpoint)
         self._stopping = stopping or threading.Event()
         self._timeout_seconds = timeout_seconds
-        self._back_off = back_off
+        self._jitter = jitter
 
     def fetch(self, clock: Callable[[], datetime]) -> Payload:
-        """Up to three tries, as long as another one may help."""
+        """Ask as often as TRIES, as long as another try may help: faults.RETRIES says when."""
         tries = Retrying(
-            stop=stop_after_attempt(TRIES) | stop_when_event_set(self._stopping),
+            stop=stop_after_attempt(TRIES) | stop_when_event_set(self._stopping) | _PausedEnough(),
             wait=self._wait,
             retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.worth_a_retry),
             before_sleep=self._say_retry,
             sleep=self._pause,
             reraise=True,
         )
-        # A loop of its own: only a cancelled task ends a request whose server sends a byte now and then.
-        body = tries(lambda: asyncio.run(self._request()))
+        body = tries(lambda: _alone(lambda: self._request(clock)))
         return Payload(body, fetched_at=clock(), http_status=200)
 
-    async def _request(self) -> bytes:
+    async def _request(self, clock: Callable[[], datetime]) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._post()
+                return await self._post(clock)
         except (TimeoutError, httpx.TimeoutException):
             raise SourceError(
                 SourceFault.TIMED_OUT, f"{self._shown} did not answer within {self._timeout_seconds:g} s"
@@ -153,7 +101,7 @@ class HttpSource:
                 SourceFault.INTERRUPTED, f"{self._shown}: {error or type(error).__name__}"
             ) from error
 
-    async def _post(self) -> bytes:
+    async def _post(self, clock: Callable[[], datetime]) -> bytes:
         async with (
             httpx.AsyncClient(timeout=self._timeout_seconds, follow_redirects=False) as client,
             client.stream(
@@ -167,32 +115,31 @@ class HttpSource:
                 },
             ) as response,
         ):
-            self._check(response)
-            body = bytearray()
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > archive.LARGEST_PAYLOAD:
-                    raise SourceError(
-                        SourceFault.TOO_LARGE,
-                        f"{self._shown} sent more than {archive.LARGEST_PAYLOAD} bytes; the rest is unread",
-                        response.status_code,
-                    )
-            return bytes(body)
+            status = response.status_code
+            body = Body(gzipped=self._gzipped(response, clock), largest=archive.LARGEST_PAYLOAD)
+            try:
+                async for piece in response.aiter_raw():
+                    body.take(piece)
+                return body.whole()
+            except TooLarge:
+                detail = f"{self._shown} sent more than {archive.LARGEST_PAYLOAD} bytes; the rest is unread"
+                raise SourceError(SourceFault.TOO_LARGE, detail, status) from None
+            except Damaged as error:
+                raise SourceError(SourceFault.INTERRUPTED, f"{self._shown}: {error}", status) from None
 
-    def _check(self, response: httpx.Response) -> None:
+    def _gzipped(self, response: httpx.Response, clock: Callable[[], datetime]) -> bool:
+        """Whether the body of a good answer is packed. Raises SourceError for any other answer."""
         status = response.status_code
         if status == httpx.codes.OK:
-            # Gzip in gzip unpacks kilobytes to gigabytes in one piece, before its size can be looked at.
-            encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            encoding: str = response.headers.get("content-encoding", "identity").strip().lower()
             if encoding not in ("gzip", "identity"):
                 detail = f"{self._shown} sent the encoding {encoding[:40]!r}, and only gzip was asked for"
                 raise SourceError(SourceFault.REFUSED, detail, status)
-            return
+            return encoding == "gzip"
         detail = f"{self._shown} answered {status} {response.reason_phrase}".rstrip()
-        asked = response.headers.get("retry-after", "").strip()
-        retry_after = int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else None  # a date is left aside
+        retry_after = pause_asked_for(response.headers.get("retry-after", ""), clock())
         if retry_after is not None:
-            detail += f" and asks for a pause of {retry_after} s"
+            detail += f" and asks for a pause of {retry_after:.0f} s"
         if status == httpx.codes.TOO_MANY_REQUESTS:
             raise SourceError(SourceFault.RATE_LIMITED, detail, status, retry_after=retry_after)
         if response.is_server_error:
@@ -205,8 +152,7 @@ class HttpSource:
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, SourceError) else None
-        return max(self._back_off(state), asked or 0)
+        return self._jitter(*error.pause(state.attempt_number)) if isinstance(error, SourceError) else 0.0
 
     def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
@@ -220,6 +166,30 @@ class HttpSource:
             TRIES,
             extra={"action": "ingestion_retry"},
         )
+
+
+class _PausedEnough(stop_base):
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        seconds: float = retry_state.idle_for + retry_state.upcoming_sleep
+        return seconds > LONGEST_PAUSES
+
+
+def _alone(request: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
+    """The outcome of a request on a loop of its own.
+
+    Only a cancelled task ends a request whose server sends a byte now and then. And not asyncio.run: that one
+    waits for the thread that looks up the name, which no time-out ends and which may take half a minute.
+    """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(request())
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        if task.cancel():  # interrupted from outside: its connection is closed all the same
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 class FileSource:

@@ -10,23 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Boolean, Connection, and_, create_engine, literal_column, select, text
+from sqlalchemy import Connection, Executable, NestedTransaction, and_, create_engine, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from alpimonitor_api.application_name import application_name
-from alpimonitor_api.tables import DataSource, IngestionStatus, ingestion_run, measurement, sensor, station
+from alpimonitor_api.ingest import alert_rows
+from alpimonitor_api.ingest.alerts import Active, Changes, Reading
+from alpimonitor_api.ingest.latest_run import LATEST_RUN
+from alpimonitor_api.ingest.storing import COMPARE, STORE, Measurement, array_parameters
+from alpimonitor_api.tables import DataSource, IngestionStatus, ingestion_run, sensor, station
 
 TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('alpimonitor:ingestion', 0))")
+WAIT_FOR_TURN = (
+    # A pass asks LINDAS for a minute at most, and holds the turn as long.
+    text("SELECT set_config('lock_timeout', '90s', true), set_config('statement_timeout', '0', true)"),
+    text("SELECT true FROM pg_advisory_xact_lock(hashtextextended('alpimonitor:ingestion', 0))"),
+)
 LIMITS = text(
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true),"
-    # Three tries at LINDAS take half a minute; a server's own, shorter bound would end the pass.
+    # Three tries at LINDAS take a minute; a server's own, shorter bound would end the pass. This one ends the
+    # turn of a process whose machine or network went away in the middle.
     " set_config('idle_in_transaction_session_timeout', '120s', true)"
 )
 
@@ -58,16 +68,6 @@ class LiveStation:
 
     ofev_code: str
     sensors: dict[str, UUID]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One value, in the sensor's unit, from the payload fetched at that time. Times are aware."""
-
-    sensor_id: UUID
-    recorded_at: datetime
-    value: float
-    payload_fetched_at: datetime
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,30 @@ class Turn:
         self._connection = connection
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
+    def attempt(self) -> Iterator[NestedTransaction]:
         """What is done inside is stored together or not at all, and its failure leaves the turn usable."""
-        with _translated(), self._connection.begin_nested():
-            yield
+        with _translated(), self._connection.begin_nested() as savepoint:
+            yield savepoint
+
+    def since_latest_run(self, within: timedelta) -> timedelta | None:
+        """How long ago LINDAS was asked with success, by whichever process; None beyond `within`.
+
+        The look is undone, and with it the table's lock, which must not stand while LINDAS is asked.
+        """
+        try:
+            with self.attempt() as look:
+                age = self._connection.scalars(LATEST_RUN, {"within": within}).first()
+                look.rollback()
+        except StoreError:
+            return None  # storing meets the same obstacle, and records it
+        return max(age, timedelta()) if age is not None else None
+
+    def alerts(self) -> tuple[Sequence[Active], Sequence[Reading]]:
+        """What deciding about alerts stands on: the active rows, and every watched sensor."""
+        return alert_rows.read(self._connection)
+
+    def change_alerts(self, changes: Changes) -> None:
+        alert_rows.write(self._connection, changes)
 
     def live_stations(self) -> tuple[LiveStation, ...]:
         found = self._connection.execute(
@@ -127,25 +147,23 @@ class Turn:
         return tuple(LiveStation(code, known) for code, known in sensors.items())
 
     def store(self, measurements: Sequence[Measurement]) -> Stored:
-        """Insert what is new, in one statement; replace another value only by that of a later payload.
-
-        No two of them may be of the same sensor and time: PostgreSQL refuses to touch a row twice.
-        """
+        """Insert what is new, in one statement; replace another value only by that of a later payload."""
         if not measurements:
             return Stored(0, 0)
-        new = insert(measurement).values([asdict(one) for one in measurements])
-        written = self._connection.execute(
-            new.on_conflict_do_update(
-                index_elements=[measurement.c.sensor_id, measurement.c.recorded_at],
-                set_={"value": new.excluded.value, "payload_fetched_at": new.excluded.payload_fetched_at},
-                where=and_(
-                    measurement.c.payload_fetched_at < new.excluded.payload_fetched_at,
-                    measurement.c.value.is_distinct_from(new.excluded.value),
-                ),
-            ).returning(literal_column("xmax = 0", Boolean))  # an inserted row was never locked by an update
-        )
-        inserted = [bool(row[0]) for row in written]
-        return Stored(created=sum(inserted), updated=len(inserted) - sum(inserted))
+        return self._counted(STORE, measurements)
+
+    def compare(self, measurements: Sequence[Measurement]) -> Stored:
+        """What `store` would come to; changes nothing."""
+        return self._counted(COMPARE, measurements)
+
+    def _counted(self, statement: Executable, measurements: Sequence[Measurement]) -> Stored:
+        created, updated = self._connection.execute(statement, array_parameters(measurements)).one()
+        return Stored(created, updated)
+
+    def keep(self) -> None:
+        """Commit what was stored, without a run: it was no pass. The turn is over."""
+        with _translated():
+            self._connection.commit()
 
     def record(self, run: RunRow) -> None:
         """Write the run and commit. The turn is over."""
@@ -175,15 +193,33 @@ class Store:
 
         Raises Unreachable.
         """
+        with self._connected() as connection:
+            with _translated():
+                taken = connection.execute(TAKE_TURN).scalar_one()
+                connection.execute(LIMITS)
+            yield Turn(connection) if taken else None
+
+    @contextmanager
+    def awaited_turn(self) -> Iterator[Turn]:
+        """The turn, once every other ingestion is through with its own.
+
+        Raises Unreachable, or StoreError after a wait that no pass explains.
+        """
+        with self._connected() as connection:
+            with _translated():
+                for statement in WAIT_FOR_TURN:
+                    connection.execute(statement)
+                connection.execute(LIMITS)
+            yield Turn(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         try:
             connection = self._engine.connect()
         except DBAPIError as error:
             raise Unreachable(_said(error)) from error
         try:
-            with _translated():
-                taken = connection.execute(TAKE_TURN).scalar_one()
-                connection.execute(LIMITS)
-            yield Turn(connection) if taken else None
+            yield connection
         finally:
             # Rolls back what was not committed; on a lost connection there is nothing to say.
             connection.close()
@@ -203,7 +239,7 @@ def _refusal(error: DBAPIError) -> StoreError:
     said = _said(error)
     match getattr(error.orig, "sqlstate", None):
         case "42P01" | "42703":
-            return StoreError(StoreFault.NO_SCHEMA, f"{said}; migrate it: alpimonitor db migrate")
+            return StoreError(StoreFault.NO_SCHEMA, f"{said}; migrate it: alpimonitor db upgrade")
         case "42501":
             return StoreError(StoreFault.NO_RIGHT, f"{said}; grant it to the role of DATABASE_URL")
         case "25006":

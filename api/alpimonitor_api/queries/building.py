@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NewType
 
-from sqlalchemy import ColumnElement, Select, func, literal_column
+from sqlalchemy import ColumnElement, Select, UpdateBase, func, literal_column
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 
@@ -20,7 +20,7 @@ BYTE_ORDER = "C"
 """The collation of every ordering: the only one that all servers have and that is the same on all of them."""
 
 
-def compiled(query: Select[Any]) -> Statement:
+def compiled(query: Select[Any] | UpdateBase) -> Statement:
     """The query as text. Raises ValueError when it holds a Python value: write that as `constant`."""
     done = query.compile(dialect=dialect())  # type: ignore[no-untyped-call]
     values = {name for name, value in done.params.items() if value is not None}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from alpimonitor_api.queries.building import BYTE_ORDER, Statement, compiled, json_list, json_object
+from alpimonitor_api.queries.building import BYTE_ORDER, Statement, json_list, json_object
+from alpimonitor_api.queries.context import listed_in_a_context
 from alpimonitor_api.tables import catchment, station
 
 
@@ -23,8 +24,8 @@ def _catchment_list() -> Statement:
         description=catchment.c.description,
         stationsCount=stations_count,
     )
-    return compiled(select(json_list(item, catchment.c.name.collate(BYTE_ORDER))))
+    return listed_in_a_context(select(json_list(item, catchment.c.name.collate(BYTE_ORDER))))
 
 
 CATCHMENT_LIST = _catchment_list()
-"""The JSON list of catchments, NULL when there is none."""
+"""The JSON list of catchments, or no row while the context is empty."""

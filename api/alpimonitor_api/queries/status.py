@@ -100,7 +100,7 @@ def _today() -> ColumnElement[Any]:
 
 
 def _archive() -> ColumnElement[Any]:
-    """Failures since the last payload that was archived; runs that got no payload say nothing about it."""
+    """Failures since the last payload that was archived; a run without one tells at most of one more."""
     run = ingestion_run.c
     since = bindparam("archive_since", type_=DateTime(timezone=True))
     last_archived = _alone(
@@ -124,7 +124,8 @@ def _archive() -> ColumnElement[Any]:
     )
 
 
-def _status() -> Statement:
+def whole_state() -> ColumnElement[Any]:
+    """What /status answers but for `api`; the parameters are those of STATUS."""
     counts = {
         CONTEXT_MEMBERS[counted.name]: _alone(select(func.count()).select_from(counted))
         for counted in CONTEXT_TABLES
@@ -134,25 +135,21 @@ def _status() -> Statement:
             alembic_version
         )
     )
-    return compiled(
-        select(
-            json_object(
-                database=json_object(status=constant("ok"), schemaRevision=revision),
-                deployment=json_object(
-                    environment=_alone(select(deployment.c.environment)), id=_alone(select(deployment.c.id))
-                ),
-                context=json_object(**counts),
-                ingestion=json_object(
-                    lastRun=_last_run(),
-                    lastSuccessAt=_last_success(),
-                    healthyThresholdMinutes=bindparam("healthy_threshold_minutes", type_=Integer),
-                    today=_today(),
-                    archive=_archive(),
-                ),
-            )
-        )
+    return json_object(
+        database=json_object(status=constant("ok"), schemaRevision=revision),
+        deployment=json_object(
+            environment=_alone(select(deployment.c.environment)), id=_alone(select(deployment.c.id))
+        ),
+        context=json_object(**counts),
+        ingestion=json_object(
+            lastRun=_last_run(),
+            lastSuccessAt=_last_success(),
+            healthyThresholdMinutes=bindparam("healthy_threshold_minutes", type_=Integer),
+            today=_today(),
+            archive=_archive(),
+        ),
     )
 
 
-STATUS = _status()
+STATUS: Statement = compiled(select(whole_state()))
 """midnight, archive_since, not_after, healthy_threshold_minutes -> what /status answers but for `api`."""

@@ -11,9 +11,6 @@ from alpimonitor_api.shapes import Envelope
 
 BASE = "/api/v1"
 
-RETRY_AFTER_HEADER = {
-    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer"}}
-}
 UNAVAILABLE = "The database cannot answer now (SERVICE_UNAVAILABLE)."
 CONTEXT_EMPTY = (
     UNAVAILABLE.removesuffix(".") + ", or the tables that everything rests on are empty (CONTEXT_EMPTY)."
@@ -25,10 +22,7 @@ def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | 
 
 
 def error_answers(described: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route for the document; every route can also fail."""
-    answers: dict[int | str, dict[str, Any]] = {}
-    for status, description in {**described, 500: "The API failed; its log says why."}.items():
-        answers[status] = {"model": Envelope, "description": description}
-        if status == 503:
-            answers[status]["headers"] = RETRY_AFTER_HEADER
-    return answers
+    """The errors of a route's own for the document; `openapi` adds those of all routes, and the headers."""
+    return {
+        status: {"model": Envelope, "description": description} for status, description in described.items()
+    }

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 from alpimonitor_api.database import DatabaseUnavailable
 from alpimonitor_api.errors import RETRY_AFTER_SECONDS
 from alpimonitor_api.queries.building import Statement
-from alpimonitor_api.routes.answers import BASE, RETRY_AFTER_HEADER, error_answers, json_answer
+from alpimonitor_api.routes.answers import BASE, json_answer
+from alpimonitor_api.routes.known_parameters import KnownParameters
 from alpimonitor_api.services import services
 from alpimonitor_api.shapes import Health
 from alpimonitor_api.times import utc_text
@@ -17,16 +18,13 @@ from alpimonitor_api.times import utc_text
 PING = Statement(b"SELECT 1")
 """Touches no table: whether they are filled is another question, and /status answers it."""
 
-router = APIRouter(prefix=BASE)
+router = APIRouter(prefix=BASE, route_class=KnownParameters)
 
 
 @router.get(
     "/health",
     response_model=Health,
-    responses={
-        **error_answers({}),
-        503: {"model": Health, "description": "The database is out of reach.", "headers": RETRY_AFTER_HEADER},
-    },
+    responses={503: {"model": Health, "description": "The database is out of reach."}},
 )
 async def health(request: Request) -> Response:
     """Whether the API can reach its database; never waits longer than DATABASE_TIMEOUT_SECONDS."""

@@ -13,15 +13,16 @@ from alpimonitor_api.errors import invalid
 from alpimonitor_api.queries.measurements import HISTORY, MAX_POINTS, Aggregate
 from alpimonitor_api.ranges import chosen_aggregate, range_problem, too_many_points
 from alpimonitor_api.routes.answers import BASE, UNAVAILABLE, error_answers, json_answer
+from alpimonitor_api.routes.known_parameters import KnownParameters
 from alpimonitor_api.routes.stations import StationKey, no_such_station, station_parameters
 from alpimonitor_api.services import HISTORY_TIMEOUT_SECONDS, services
 from alpimonitor_api.shapes import History
 from alpimonitor_api.tables import Parameter
-from alpimonitor_api.times import EXAMPLE, parse_time, utc_text
+from alpimonitor_api.times import EXAMPLE, LATER, parse_time, utc_text
 
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 
-router = APIRouter(prefix=BASE)
+router = APIRouter(prefix=BASE, route_class=KnownParameters)
 
 
 @router.get(
@@ -40,11 +41,19 @@ async def measurements(
     station: StationKey,
     begin: Annotated[
         Time,
-        Query(alias="from", description=f"A time with an offset, such as {EXAMPLE}; it is inside the range."),
+        Query(
+            alias="from",
+            description=f"A time with an offset, such as {EXAMPLE}; it is inside the range.",
+            examples=[EXAMPLE],
+        ),
     ],
     end: Annotated[
         Time,
-        Query(alias="to", description=f"A time with an offset, such as {EXAMPLE}; it is outside the range."),
+        Query(
+            alias="to",
+            description=f"A time with an offset, such as {LATER}; it is outside the range.",
+            examples=[LATER],
+        ),
     ],
     parameter: Annotated[Parameter | None, Query(description="Only this parameter.")] = None,
     aggregate: Annotated[

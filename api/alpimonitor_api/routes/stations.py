@@ -10,12 +10,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from alpimonitor_api.errors import Code, not_found, unavailable
 from alpimonitor_api.queries.stations import OFFLINE_AFTER, ONE_STATION, STATION_LIST
 from alpimonitor_api.routes.answers import BASE, CONTEXT_EMPTY, UNAVAILABLE, error_answers, json_answer
+from alpimonitor_api.routes.known_parameters import KnownParameters
 from alpimonitor_api.services import services
 from alpimonitor_api.shapes import OneStation, StationList
 
-StationKey = Annotated[str, Path(description="The station's identifier or its OFEV code, such as 2346.")]
+StationKey = Annotated[
+    str, Path(description="The station's identifier or its OFEV code, such as 2346.", examples=["2346"])
+]
 
-router = APIRouter(prefix=BASE)
+router = APIRouter(prefix=BASE, route_class=KnownParameters)
 
 
 @router.get(

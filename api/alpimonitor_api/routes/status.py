@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
 from pydantic.alias_generators import to_camel
@@ -12,8 +12,10 @@ from pydantic.alias_generators import to_camel
 from alpimonitor_api.database import DatabaseUnavailable
 from alpimonitor_api.errors import RETRY_AFTER_SECONDS
 from alpimonitor_api.queries.status import STATUS
-from alpimonitor_api.routes.answers import BASE, RETRY_AFTER_HEADER, error_answers, json_answer
+from alpimonitor_api.routes.answers import BASE, json_answer
+from alpimonitor_api.routes.known_parameters import KnownParameters
 from alpimonitor_api.services import services
+from alpimonitor_api.settings import Settings
 from alpimonitor_api.shapes import ContextCounts, Status
 
 ARCHIVE_LOOKS_BACK = timedelta(days=30)
@@ -22,19 +24,17 @@ ARCHIVE_LOOKS_BACK = timedelta(days=30)
 CLOCKS_MAY_DIFFER_BY = timedelta(hours=1)
 """Another process ingests by its own clock; what is further ahead was an error of that clock."""
 
-router = APIRouter(prefix=BASE)
+router = APIRouter(prefix=BASE, route_class=KnownParameters)
 
 
 @router.get(
     "/status",
     response_model=Status,
     responses={
-        **error_answers({}),
         503: {
             "model": Status,
             "description": "The database cannot tell: out of reach, not migrated, or not readable. "
             "Every figure is null.",
-            "headers": RETRY_AFTER_HEADER,
         },
     },
 )
@@ -46,13 +46,7 @@ async def status(request: Request) -> Response:
     """
     service = services(request)
     settings = service.settings
-    now = service.clock()
-    parameters = {
-        "midnight": now.replace(hour=0, minute=0, second=0, microsecond=0),
-        "archive_since": now - ARCHIVE_LOOKS_BACK,
-        "not_after": now + CLOCKS_MAY_DIFFER_BY,
-        "healthy_threshold_minutes": settings.ingestion_healthy_threshold_minutes,
-    }
+    parameters = asked_at(service.clock(), settings)
     api = {"status": "ok", "uptimeSeconds": int(service.uptime()), "version": service.version}
     try:
         (known,) = await service.lanes.answers.row(
@@ -64,6 +58,16 @@ async def status(request: Request) -> Response:
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return json_answer(json.dumps(body).encode(), status=503, headers=headers)
     return json_answer(b'{"api": ' + json.dumps(api).encode() + b", " + known.removeprefix(b"{"))
+
+
+def asked_at(now: datetime, settings: Settings) -> Mapping[str, object]:
+    """The parameters of the statement."""
+    return {
+        "midnight": now.replace(hour=0, minute=0, second=0, microsecond=0),
+        "archive_since": now - ARCHIVE_LOOKS_BACK,
+        "not_after": now + CLOCKS_MAY_DIFFER_BY,
+        "healthy_threshold_minutes": settings.ingestion_healthy_threshold_minutes,
+    }
 
 
 def unknown_state(healthy_threshold_minutes: int) -> Mapping[str, object]:

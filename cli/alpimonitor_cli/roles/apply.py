@@ -10,7 +10,7 @@ import psycopg
 
 from alpimonitor_cli.application_name import application_name
 from alpimonitor_cli.roles.facts import Facts, gather
-from alpimonitor_cli.roles.names import OWNER, ROLES
+from alpimonitor_cli.roles.names import ADMIN_URL, OWNER, ROLES
 from alpimonitor_cli.roles.password import verifier
 from alpimonitor_cli.roles.plan import Plan, plan
 
@@ -46,6 +46,18 @@ def passwords_in(environ: Mapping[str, str]) -> dict[str, str]:
         for role in ROLES
         if role.password_variable is not None and environ.get(role.password_variable)
     }
+
+
+def unused_passwords(environ: Mapping[str, str]) -> str | None:
+    """What to say where passwords are set and only the owner, who may set none, is at work. None: nothing."""
+    given = sorted(
+        role.password_variable
+        for role in ROLES
+        if role.password_variable is not None and environ.get(role.password_variable)
+    )
+    if not given:
+        return None
+    return f"{', '.join(given)} not used: only {ADMIN_URL} sets passwords; see alpimonitor roles apply"
 
 
 def planned(url: str, passwords: Mapping[str, str]) -> Plan:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from alpimonitor_cli.roles.facts import Facts, RoleFound
-from alpimonitor_cli.roles.names import NAMES, OWNER, ROLES, Role
+from alpimonitor_cli.roles.names import ADMIN_URL, NAMES, OWNER, ROLES, Role
 from alpimonitor_cli.roles.password import is_of
 from alpimonitor_cli.roles.rights import DROPS, EVIDENCE, PUBLIC, Kind, Right, Thing, owner_of, wanted
 
@@ -318,8 +318,9 @@ def _notes(facts: Facts, passwords: Mapping[str, str]) -> Iterator[str]:
         if facts.verifiers is None:
             if role.name in known and role.name in passwords:
                 yield (
-                    f"whether {role.name} has the password of {role.password_variable} cannot be seen by "
-                    f"{facts.session.role}: to set it, \\password {role.name}"
+                    f"{role.password_variable} was not used: whether {role.name} has that password cannot be "
+                    f"seen by {facts.session.role}. Give {ADMIN_URL} a superuser, or set it with "
+                    f"\\password {role.name}"
                 )
         elif role.name not in passwords and not facts.verifiers.get(role.name):
             yield (

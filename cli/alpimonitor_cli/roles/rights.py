@@ -77,7 +77,7 @@ SELECT: dict[str, tuple[str, ...]] = {
 }
 
 INSERT: dict[str, tuple[str, ...]] = {
-    API: OPERATIONAL,
+    API: (*OPERATIONAL, "threshold"),  # an operator may tune where no fixture has a threshold
     # Identifiers of the context are derived from natural keys: there is no sequence to advance.
     SEEDER: (*CONTEXT, "seed_run"),
     HEALER: (*CONTEXT, "seed_run"),
@@ -87,7 +87,7 @@ UPDATE: dict[str, dict[str, tuple[str, ...]]] = {
     API: {
         "measurement": ("value", "payload_fetched_at"),  # of a payload that was fetched later
         "alert": ("level", "trigger_value", "threshold_value", "closed_at", "metadata"),
-        "threshold": ("vigilance_value", "alert_value", "tuned_at", "tuned_by"),
+        "threshold": ("vigilance_value", "alert_value", "direction", "tuned_at", "tuned_by"),
     },
     # Whole tables: to keep other writers off the context, LOCK TABLE asks for no less.
     SEEDER: dict.fromkeys(CONTEXT, ()),

@@ -10,6 +10,11 @@ from ..probe import names
 from ..values import Address, Lasting, Path, QueryName, Select, Statement, Text, Variable, Written, checked
 from .section import Section
 
+_SENT_ALONG = (
+    "the variable that holds a bearer token to send there, and only there; NAME_FILE may name a file that "
+    "does; while neither is set, none is sent"
+)
+
 
 class Database(Section):
     """The guarded database."""
@@ -84,6 +89,7 @@ class Ingestion(Section):
         "`completedAt` and `status`; `lastSuccessAt` and `archive` are read beside it, and "
         "`deployment.id` at the top",
     )
+    token_env: Variable | None = Field(None, description=_SENT_ALONG)
     query: Statement | None = Field(
         None,
         description="one row: `stations_seen` and, as far as it is known, `started_at` and `last_success_at` "
@@ -102,6 +108,8 @@ class Ingestion(Section):
     def _one_source(self) -> Self:
         if (self.query is None) == (self.url is None) or (self.url is None) != (self.json_path is None):
             raise ValueError("give either `url` and `json_path`, or `query`")
+        if self.token_env is not None and self.url is None:
+            raise ValueError("`token_env` is sent to `url`, which is not given")
         return self
 
 
@@ -115,6 +123,7 @@ class Health(Section):
     expect: StrictBool | StrictInt | StrictFloat | StrictStr | None = Field(
         None, description="the value at the path; for a list, a number is its length"
     )
+    token_env: Variable | None = Field(None, description=_SENT_ALONG)
 
     @model_validator(mode="after")
     def _both(self) -> Self:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from pydantic import SecretStr
+
 from ..core.seen import HealthSeen, IngestionSeen
 from . import json_path
 from .json_path import NotThere, Steps
 
+_TOO_OFTEN = 429
 _SHOWN = 60  # characters of a value that are shown
 _LONGEST = 200  # characters that are taken over of a text
 _MOST_FAILURES = 2**31 - 1
@@ -37,6 +40,7 @@ class Expected:
     url: str
     steps: Steps | None = None
     value: bool | int | float | str | None = None
+    token: SecretStr | None = None  # sent along
 
 
 def health(expected: Expected, answer: Answer) -> HealthSeen:
@@ -60,6 +64,11 @@ def health(expected: Expected, answer: Answer) -> HealthSeen:
         detail = f"{json_path.written(expected.steps)} {difference}"
         return HealthSeen(expected.url, ok=False, detail=detail)
     return HealthSeen(expected.url, ok=True)
+
+
+def asked_too_often(detail: str) -> bool:
+    """Whether what is said of an answer is that a rate limit refused it."""
+    return detail.split()[:2] == ["answered", str(_TOO_OFTEN)]
 
 
 def ingestion(answer: Answer, steps: Steps) -> IngestionSeen | None:

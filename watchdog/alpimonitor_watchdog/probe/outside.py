@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 import httpx
+from pydantic import SecretStr
 
 from ..core.seen import HealthSeen, IngestionSeen, OutsideSeen
 from . import answers, json_path
@@ -38,6 +39,7 @@ class IngestionAddress:
 
     url: str
     steps: json_path.Steps
+    token: SecretStr | None = None  # sent along
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,18 @@ class OutsideProbe:
                 settings.database_url.get_secret_value(), declared.query, application_name=application_name
             )
         elif declared is not None and declared.url is not None and declared.json_path is not None:
-            ingestion = IngestionAddress(declared.url, json_path.parse(declared.json_path))
+            ingestion = IngestionAddress(
+                declared.url,
+                json_path.parse(declared.json_path),
+                settings.tokens.get(declared.token_env or ""),
+            )
         return cls(
             [
                 Expected(
                     found.url,
                     json_path.parse(found.expect_json_path) if found.expect_json_path else None,
                     found.expect,
+                    settings.tokens.get(found.token_env or ""),
                 )
                 for found in settings.health
             ],
@@ -192,7 +199,7 @@ class OutsideProbe:
 
     async def _ask_health(self, client: httpx.AsyncClient, expected: Expected) -> HealthSeen:
         try:
-            return answers.health(expected, await self._answer(client, expected.url))
+            return answers.health(expected, await self._answer(client, expected))
         except Malformed as error:
             return HealthSeen(expected.url, ok=False, detail=str(error))
 
@@ -207,17 +214,24 @@ class OutsideProbe:
             if isinstance(source, IngestionQuery):
                 ingestion = await asyncio.to_thread(source.look)
             else:
-                answer = await self._answer(client, source.url)
+                answer = await self._answer(client, source)
                 deployment = answers.deployment(answer)
                 ingestion = answers.ingestion(answer, source.steps)
         except Malformed as error:
             return _Told((HealthSeen(name, ok=False, detail=str(error)),), None, deployment)
         return _Told((HealthSeen(name, ok=True),), ingestion, deployment)
 
-    async def _answer(self, client: httpx.AsyncClient, url: str) -> Answer:
-        """The whole answer. Raises Malformed, which says why there is none."""
+    async def _answer(self, client: httpx.AsyncClient, asked: Expected | IngestionAddress) -> Answer:
+        """The whole answer. Raises Malformed, which says why there is none.
+
+        A token goes to this address alone: the headers are this request's, and no redirect is followed.
+        """
+        headers = {"Authorization": f"Bearer {asked.token.get_secret_value()}"} if asked.token else None
         try:
-            async with asyncio.timeout(self._within), client.stream("GET", url) as response:
+            async with (
+                asyncio.timeout(self._within),
+                client.stream("GET", asked.url, headers=headers) as response,
+            ):
                 body = b""
                 async for piece in response.aiter_bytes():
                     body += piece
