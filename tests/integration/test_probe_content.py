@@ -17,25 +17,20 @@ from alpimonitor_watchdog.core.words import Unseen
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.login_roles import login_role
+from tests.probing import probing_as
 
-Probing = Callable[..., DatabaseProbe]
+ProbingNames = Callable[..., DatabaseProbe]
 
 
 @pytest.fixture
-def probing(empty_database: str) -> Iterator[Probing]:
-    """Builds probes of context tables, and closes them."""
-    probes: list[DatabaseProbe] = []
+def probing(empty_database: str) -> Iterator[ProbingNames]:
+    """Builds probes of context tables, given their names."""
+    with probing_as("hashing") as probing:
 
-    def build(*names: str, url: str = empty_database, **options: object) -> DatabaseProbe:
-        options.setdefault("tables", [Guarded(name, context=True) for name in names])
-        options.setdefault("timeout", 5.0)
-        probe = DatabaseProbe(url, application_name="hashing", **options)  # type: ignore[arg-type]
-        probes.append(probe)
-        return probe
+        def build(*names: str, url: str = empty_database, **options: Any) -> DatabaseProbe:
+            return probing(url, **{"tables": [Guarded(name, context=True) for name in names], **options})
 
-    yield build
-    for probe in probes:
-        probe.close()
+        yield build
 
 
 @pytest.fixture
@@ -89,14 +84,14 @@ def flush(admin: psycopg.Connection) -> None:
     admin.execute("SELECT pg_stat_force_next_flush()")
 
 
-def test_it_is_rows_hash_and_version(admin: psycopg.Connection, probing: Probing) -> None:
+def test_it_is_rows_hash_and_version(admin: psycopg.Connection, probing: ProbingNames) -> None:
     rows, hashed, version = content(probing("station")).split(":")
     assert (rows, version) == ("3", str(admin.info.server_version))
     assert int(hashed) != 0
 
 
 def test_it_changes_when_a_row_is_changed_in_place_and_changes_back(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     probe = probing("station")
     before = content(probe)
@@ -111,7 +106,7 @@ def test_it_changes_when_a_row_is_changed_in_place_and_changes_back(
 
 
 def test_values_that_moved_between_rows_or_columns_change_it(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     admin.execute("CREATE TABLE pair (a int, b int); INSERT INTO pair VALUES (1, 2), (3, 4)")
     probe = probing("pair")
@@ -124,7 +119,7 @@ def test_values_that_moved_between_rows_or_columns_change_it(
 
 @pytest.mark.parametrize("statement", ["VACUUM FULL station", "SELECT pg_stat_reset()"])
 def test_what_moves_the_counters_and_no_row_has_it_taken_anew_and_the_same(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str], statement: str
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str], statement: str
 ) -> None:
     flush(admin)
     probe = probing("station")
@@ -136,7 +131,7 @@ def test_what_moves_the_counters_and_no_row_has_it_taken_anew_and_the_same(
 
 
 def test_it_is_not_taken_anew_while_nothing_happens_but_once_a_minute(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     flush(admin)
     now = [1000.0]
@@ -153,7 +148,7 @@ def test_it_is_not_taken_anew_while_nothing_happens_but_once_a_minute(
 
 
 def test_a_change_that_moves_no_counter_is_seen_within_a_minute(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     """Those of a partitioned table stand still, whatever is done to its partitions."""
     admin.execute(
@@ -173,7 +168,7 @@ def test_a_change_that_moves_no_counter_is_seen_within_a_minute(
 
 
 def test_beside_another_number_of_rows_the_old_one_is_never_shown(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     probe = probing("station")
     content(probe)
@@ -190,7 +185,7 @@ def test_beside_another_number_of_rows_the_old_one_is_never_shown(
 
 
 def test_another_table_of_the_same_name_has_a_content_of_its_own(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     probe = probing("station")
     before = content(probe)
@@ -214,7 +209,7 @@ def test_another_table_of_the_same_name_has_a_content_of_its_own(
     ],
 )
 def test_a_column_of_any_type_counts(
-    admin: psycopg.Connection, probing: Probing, kind: str, value: str, other: str
+    admin: psycopg.Connection, probing: ProbingNames, kind: str, value: str, other: str
 ) -> None:
     literal = sql.SQL("CREATE TABLE typed AS SELECT {}::{} AS v, 1 AS n")
     admin.execute(literal.format(sql.Literal(value), sql.SQL(kind)))
@@ -230,7 +225,7 @@ def test_a_column_of_any_type_counts(
 
 
 def test_a_column_of_xml_is_no_obstacle_even_on_a_server_without_it(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     """Its type has no hash, which matters to a row of nothing but NULL, too."""
     admin.execute("CREATE TABLE typed AS SELECT NULL::xml AS v, 1 AS n")
@@ -251,7 +246,7 @@ SETTINGS = {
 }
 
 
-def test_it_depends_on_no_setting_of_the_session(admin: psycopg.Connection, probing: Probing) -> None:
+def test_it_depends_on_no_setting_of_the_session(admin: psycopg.Connection, probing: ProbingNames) -> None:
     admin.execute(
         "CREATE TABLE typed AS SELECT json '{}' AS j, timestamptz '2026-04-21 12:00+00' AS t,"
         " interval '1 day 2 h' AS i, 0.1::float8 + 0.2::float8 AS f, '\\x41'::bytea AS b, money '3.5' AS m"
@@ -267,7 +262,7 @@ def test_it_depends_on_no_setting_of_the_session(admin: psycopg.Connection, prob
 
 
 def test_on_a_new_connection_it_is_taken_anew(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     """The server may have been restored in between, with the same counters."""
     probe = probing("station", monotonic=lambda: 1000.0)
@@ -279,7 +274,7 @@ def test_on_a_new_connection_it_is_taken_anew(
     assert len(hashed) == 1
 
 
-def test_taking_it_leaves_the_connection_as_it_was(admin: psycopg.Connection, probing: Probing) -> None:
+def test_taking_it_leaves_the_connection_as_it_was(admin: psycopg.Connection, probing: ProbingNames) -> None:
     admin.execute("ALTER TABLE station ADD j json")
     ask = "SELECT current_setting('statement_timeout') || ' ' || current_setting('TimeZone')"
     name = sql.Identifier(admin.info.dbname)
@@ -290,7 +285,7 @@ def test_taking_it_leaves_the_connection_as_it_was(admin: psycopg.Connection, pr
 
 
 def test_which_hash_is_taken_does_not_depend_on_what_a_table_once_had(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     plain = content(probing("station"))
     admin.execute("ALTER TABLE station ADD document json DEFAULT '{}'")
@@ -309,7 +304,7 @@ def test_which_hash_is_taken_does_not_depend_on_what_a_table_once_had(
 
 
 def test_operational_and_uncountable_tables_have_none(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     admin.execute("CREATE SCHEMA other; CREATE TABLE other.glacier AS SELECT 1 AS id")
     tables = [Guarded("station"), Guarded("glacier", context=True), Guarded("other.glacier")]
@@ -320,7 +315,7 @@ def test_operational_and_uncountable_tables_have_none(
 
 
 def test_of_more_rows_than_are_counted_there_is_none(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     probe = probing("station", count_limit=2)
     seen = first(probe)
@@ -331,7 +326,7 @@ def test_of_more_rows_than_are_counted_there_is_none(
 
 
 def test_what_cannot_be_seen_has_no_content_and_spoils_no_other(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     with login_role(empty_database) as role:
         admin.execute(sql.SQL("GRANT SELECT ON station, glacier TO {}").format(role.identifier))
@@ -350,7 +345,7 @@ def test_what_cannot_be_seen_has_no_content_and_spoils_no_other(
 
 
 def test_what_takes_too_long_to_hash_has_none_and_is_tried_again_only_later(
-    admin: psycopg.Connection, probing: Probing, hashed: list[str]
+    admin: psycopg.Connection, probing: ProbingNames, hashed: list[str]
 ) -> None:
     """A hundred megabytes, compressed to little: counted at once, and far too much to hash."""
     admin.execute("CREATE TABLE wide AS SELECT repeat('x', 500000) AS v FROM generate_series(1, 200)")
@@ -368,7 +363,7 @@ def test_what_takes_too_long_to_hash_has_none_and_is_tried_again_only_later(
 
 
 def test_of_many_tables_each_look_takes_a_few_until_all_are_taken(
-    admin: psycopg.Connection, probing: Probing
+    admin: psycopg.Connection, probing: ProbingNames
 ) -> None:
     names = [f"many_{number}" for number in range(12)]
     for name in names:
@@ -409,7 +404,7 @@ NAMES = st.text(
 @example(table="%s {table} %(x)s", column="few")
 @example(table="\\", column="'")
 def test_any_identifiers_will_do(
-    admin: psycopg.Connection, probing: Probing, table: str, column: str
+    admin: psycopg.Connection, probing: ProbingNames, table: str, column: str
 ) -> None:
     admin.execute("DROP SCHEMA IF EXISTS odd CASCADE; CREATE SCHEMA odd")
     name = sql.Identifier("odd", table)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,28 +19,22 @@ from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.armed import arm
 from tests.login_roles import LoginRole, login_role
+from tests.probing import probing_as
 
-PATIENT = 5.0  # seconds a statement may take where the test is not about its time-out: machines are busy
 BRIEF = 0.2  # where it is
 
-Probing = Callable[..., DatabaseProbe]
+ProbingNames = Callable[..., DatabaseProbe]
 
 
 @pytest.fixture
-def probing() -> Iterator[Probing]:
-    """Builds probes, and closes them."""
-    probes: list[DatabaseProbe] = []
+def probing() -> Iterator[ProbingNames]:
+    """Builds probes of tables, given their names."""
+    with probing_as("probe under test") as probing:
 
-    def build(url: str, *names: str, timeout: float = PATIENT, **options: object) -> DatabaseProbe:
-        tables = [Guarded(name) for name in names]
-        options.setdefault("tables", tables)
-        probe = DatabaseProbe(url, application_name="probe under test", timeout=timeout, **options)  # type: ignore[arg-type]
-        probes.append(probe)
-        return probe
+        def build(url: str, *names: str, **options: Any) -> DatabaseProbe:
+            return probing(url, **{"tables": [Guarded(name) for name in names], **options})
 
-    yield build
-    for probe in probes:
-        probe.close()
+        yield build
 
 
 @pytest.fixture
@@ -71,7 +66,7 @@ THREE = ("station", "glacier", "withdrawal")
 
 
 def test_it_counts_every_declared_table_in_the_declared_order(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     seen = probing(empty_database, "withdrawal", "station", "glacier").look()
     assert list(rows(seen).items()) == [("withdrawal", 0), ("station", 3), ("glacier", 1)]
@@ -79,7 +74,7 @@ def test_it_counts_every_declared_table_in_the_declared_order(
 
 
 def test_it_sees_rows_come_and_go_from_look_to_look(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE)
     assert rows(probe.look()) == {"station": 3, "glacier": 1, "withdrawal": 0}
@@ -88,7 +83,7 @@ def test_it_sees_rows_come_and_go_from_look_to_look(
 
 
 def test_a_count_is_exact_up_to_the_limit_and_capped_beyond_it(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, "station", count_limit=3)
     (exact,) = probe.look().tables
@@ -99,7 +94,7 @@ def test_a_count_is_exact_up_to_the_limit_and_capped_beyond_it(
 
 
 def test_a_table_that_grows_from_few_rows_beyond_the_limit_is_capped_at_once(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, "station", "glacier", count_limit=20)
     assert rows(probe.look()) == {"station": 3, "glacier": 1}
@@ -113,7 +108,7 @@ def test_a_table_that_grows_from_few_rows_beyond_the_limit_is_capped_at_once(
 
 
 def test_a_flood_into_a_small_table_is_capped_within_the_time_of_a_statement(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     """Counting all of it would take far longer than that: the look falls back on counting up to the limit."""
     probe = probing(empty_database, *THREE, timeout=BRIEF)
@@ -125,7 +120,7 @@ def test_a_flood_into_a_small_table_is_capped_within_the_time_of_a_statement(
 
 
 def test_it_knows_the_database_its_clock_and_how_long_it_took(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     seen = probing(empty_database, "station").look()
     row = admin.execute("SELECT current_database(), now()").fetchone()
@@ -142,7 +137,7 @@ def test_it_knows_the_database_its_clock_and_how_long_it_took(
     ["StationGlacier", '"StationGlacier"', "Alpine.StationGlacier", '"Alpine"."StationGlacier"'],
 )
 def test_a_name_in_mixed_case_is_found_with_and_without_quotes(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, declared: str
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, declared: str
 ) -> None:
     schema = "Alpine" if "Alpine" in declared else "public"
     admin.execute(
@@ -155,20 +150,20 @@ def test_a_name_in_mixed_case_is_found_with_and_without_quotes(
 
 @pytest.mark.parametrize("declared", ["station", "STATION", "public.station", "Public.Station", '"station"'])
 def test_a_name_in_lower_case_is_found_in_every_spelling_that_sql_accepts(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, declared: str
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, declared: str
 ) -> None:
     assert rows(probing(empty_database, declared).look()) == {declared: 3}
 
 
 def test_a_quoted_name_never_means_another_spelling(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     (seen,) = probing(empty_database, '"Station"').look().tables
     assert not seen.exists
 
 
 def test_a_name_with_quotes_and_spaces_harms_nobody(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     awkward = 'a"; DROP TABLE station; --'
     admin.execute(sql.SQL("CREATE TABLE {} AS SELECT 1 AS id").format(sql.Identifier(awkward)))
@@ -177,7 +172,7 @@ def test_a_name_with_quotes_and_spaces_harms_nobody(
 
 
 def test_without_a_schema_the_search_path_decides(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, role: LoginRole
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, role: LoginRole
 ) -> None:
     admin.execute("CREATE SCHEMA hydro; CREATE TABLE hydro.station AS SELECT 1 AS id")
     admin.execute(sql.SQL("GRANT USAGE ON SCHEMA hydro TO {0}").format(role.identifier))
@@ -188,7 +183,7 @@ def test_without_a_schema_the_search_path_decides(
 
 
 def test_a_dropped_table_does_not_exist_and_the_others_are_counted(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE)
     probe.look()
@@ -199,7 +194,7 @@ def test_a_dropped_table_does_not_exist_and_the_others_are_counted(
 
 
 def test_a_table_dropped_and_created_again_is_counted_anew(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE)
     probe.look()
@@ -208,7 +203,7 @@ def test_a_table_dropped_and_created_again_is_counted_anew(
 
 
 def test_a_view_in_the_place_of_a_table_is_no_table(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     admin.execute("ALTER TABLE glacier RENAME TO old; CREATE VIEW glacier AS SELECT * FROM old")
     (seen,) = probing(empty_database, "glacier").look().tables
@@ -216,7 +211,7 @@ def test_a_view_in_the_place_of_a_table_is_no_table(
 
 
 def test_a_partitioned_table_is_counted_over_its_partitions(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     admin.execute(
         "CREATE TABLE level (at int) PARTITION BY RANGE (at);"
@@ -228,7 +223,7 @@ def test_a_partitioned_table_is_counted_over_its_partitions(
 
 
 def test_only_declared_columns_are_missed(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     tables = [Guarded("station", ("id", "ID", "river_name")), Guarded("glacier")]
     seen = by_name(probing(empty_database, tables=tables).look())
@@ -237,7 +232,7 @@ def test_only_declared_columns_are_missed(
 
 
 def test_a_locked_table_alone_is_unseen_and_the_holder_is_named(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE, timeout=BRIEF)
     with psycopg.connect(empty_database) as other:
@@ -252,7 +247,7 @@ def test_a_locked_table_alone_is_unseen_and_the_holder_is_named(
 
 
 def test_waiting_behind_somebody_who_waits_for_a_lock_names_the_one_in_front(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, "station", timeout=BRIEF)
     waiting = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
@@ -273,7 +268,7 @@ def test_waiting_behind_somebody_who_waits_for_a_lock_names_the_one_in_front(
 
 
 def test_a_table_that_takes_too_long_alone_is_unseen(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     """Dead rows that an old snapshot keeps: counting none of them takes as long as reading all of them."""
     admin.execute("CREATE TABLE flood AS SELECT g AS id FROM generate_series(1, 2000000) g")
@@ -294,7 +289,7 @@ def test_a_table_that_takes_too_long_alone_is_unseen(
 
 
 def test_a_table_without_select_is_forbidden_and_never_empty(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, role: LoginRole
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, role: LoginRole
 ) -> None:
     admin.execute(sql.SQL("GRANT SELECT ON station TO {}").format(role.identifier))
     probe = probing(role.url, "station", "glacier")
@@ -306,7 +301,7 @@ def test_a_table_without_select_is_forbidden_and_never_empty(
 
 
 def test_a_schema_without_usage_forbids_its_tables_instead_of_hiding_them(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, role: LoginRole
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, role: LoginRole
 ) -> None:
     admin.execute(sql.SQL("GRANT SELECT ON station TO {}").format(role.identifier))
     admin.execute("REVOKE USAGE ON SCHEMA public FROM public")
@@ -316,7 +311,7 @@ def test_a_schema_without_usage_forbids_its_tables_instead_of_hiding_them(
 
 
 def test_a_table_whose_rows_row_security_hides_is_unseen(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, role: LoginRole
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, role: LoginRole
 ) -> None:
     admin.execute(sql.SQL("GRANT SELECT ON station, glacier TO {}").format(role.identifier))
     probe = probing(role.url, "station", "glacier")
@@ -328,7 +323,7 @@ def test_a_table_whose_rows_row_security_hides_is_unseen(
 
 
 def test_more_tables_than_one_statement_takes_are_all_counted(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     names = [f"many_{number}" for number in range(230)]
     for number, name in enumerate(names):
@@ -342,7 +337,7 @@ def test_more_tables_than_one_statement_takes_are_all_counted(
 
 
 def test_a_healthy_look_is_four_statements_and_with_a_recorder_five(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, monkeypatch: pytest.MonkeyPatch
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The catalog, the counts, the revision, the recorder's state and events: one round trip each."""
     probe = probing(empty_database, *THREE, revision_query="SELECT 'r1'")
@@ -365,7 +360,7 @@ def test_a_healthy_look_is_four_statements_and_with_a_recorder_five(
 
 
 def test_the_revision_is_what_its_query_returns(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, "station", revision_query="SELECT version_num FROM alembic_version")
     seen = probe.look()
@@ -390,7 +385,7 @@ def test_the_revision_is_what_its_query_returns(
 def test_a_revision_that_cannot_be_seen_hides_no_table(
     admin: psycopg.Connection,
     empty_database: str,
-    probing: Probing,
+    probing: ProbingNames,
     role: LoginRole,
     query: str,
     reason: Unseen,
@@ -405,7 +400,7 @@ def test_a_revision_that_cannot_be_seen_hides_no_table(
 @pytest.mark.parametrize("name", ["change", "migration"])
 @pytest.mark.parametrize("prefix", ["alpimonitor", "hydro", "p1", "p2", "p3"])
 def test_the_holder_of_the_change_or_migration_lock_is_named(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, name: str, prefix: str
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, name: str, prefix: str
 ) -> None:
     probe = probing(empty_database, "station", lock_prefix=prefix)
     with psycopg.connect(empty_database) as other:
@@ -419,7 +414,7 @@ def test_the_holder_of_the_change_or_migration_lock_is_named(
 
 
 def test_a_database_made_read_only_is_noticed_on_the_kept_connection(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, "station")
     assert not probe.look().read_only
@@ -431,7 +426,7 @@ def test_a_database_made_read_only_is_noticed_on_the_kept_connection(
 
 
 def test_what_makes_only_the_sidecar_read_only_says_nothing_about_the_database(
-    admin: psycopg.Connection, empty_database: str, probing: Probing, role: LoginRole
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames, role: LoginRole
 ) -> None:
     admin.execute(sql.SQL("GRANT SELECT ON station TO {}").format(role.identifier))
     admin.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role.identifier))
@@ -443,7 +438,7 @@ def test_what_makes_only_the_sidecar_read_only_says_nothing_about_the_database(
 
 
 def test_tables_that_a_subscription_writes_to_are_named(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE)
     assert probe.look().subscribed == ()
@@ -465,7 +460,7 @@ def test_tables_that_a_subscription_writes_to_are_named(
 
 
 def test_it_never_writes_and_shows_who_it_is(
-    admin: psycopg.Connection, empty_database: str, probing: Probing
+    admin: psycopg.Connection, empty_database: str, probing: ProbingNames
 ) -> None:
     probe = probing(empty_database, *THREE)
     probe.look()

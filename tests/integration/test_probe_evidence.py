@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -18,19 +18,9 @@ from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.armed import arm
 from tests.login_roles import LoginRole, login_role
+from tests.probing import Clock, Probing, probing_as
 
-Probing = Callable[..., DatabaseProbe]
 OWN = "watching 1 host 2"
-
-
-class Clock:
-    """A monotonic clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -40,24 +30,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def probing(clock: Clock) -> Iterator[Probing]:
-    """Builds probes of one table by that clock, and closes them."""
-    probes: list[DatabaseProbe] = []
-
-    def build(url: str, **options: object) -> DatabaseProbe:
-        probe = DatabaseProbe(
-            url,
-            [Guarded("station", context=True)],
-            application_name=OWN,
-            timeout=5.0,
-            monotonic=clock,
-            **options,  # type: ignore[arg-type]
-        )
-        probes.append(probe)
-        return probe
-
-    yield build
-    for probe in probes:
-        probe.close()
+    with probing_as(OWN, tables=[Guarded("station", context=True)], monotonic=clock) as probing:
+        yield probing
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
@@ -11,24 +11,13 @@ import pytest
 from psycopg import sql
 
 from alpimonitor_watchdog.core.fingerprint import Fingerprint, TablePrint
-from alpimonitor_watchdog.core.seen import DatabaseSeen
 from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.armed import arm
 from tests.login_roles import LoginRole, login_role
+from tests.probing import Clock, Probing, look, probing_as
 
-Probing = Callable[..., DatabaseProbe]
 GUARDED = [Guarded("station", context=True), Guarded("measurement")]
-
-
-class Clock:
-    """A monotonic clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -38,18 +27,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def probing(clock: Clock) -> Iterator[Probing]:
-    """Builds probes by that clock, and closes them."""
-    probes: list[DatabaseProbe] = []
-
-    def build(url: str, **options: object) -> DatabaseProbe:
-        given: dict[str, object] = {"tables": GUARDED, "timeout": 5.0, "monotonic": clock, **options}
-        probe = DatabaseProbe(url, application_name="printing", **given)  # type: ignore[arg-type]
-        probes.append(probe)
-        return probe
-
-    yield build
-    for probe in probes:
-        probe.close()
+    with probing_as("printing", tables=GUARDED, monotonic=clock) as probing:
+        yield probing
 
 
 @pytest.fixture
@@ -66,12 +45,6 @@ def role(empty_database: str, admin: psycopg.Connection) -> Iterator[LoginRole]:
     with login_role(empty_database) as made:
         admin.execute(sql.SQL("GRANT SELECT ON station, measurement TO {}").format(made.identifier))
         yield made
-
-
-def look(probe: DatabaseProbe) -> DatabaseSeen:
-    seen = probe.look()
-    assert seen.unseen is None, seen.detail
-    return seen
 
 
 def taken(probe: DatabaseProbe) -> Fingerprint:

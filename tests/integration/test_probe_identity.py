@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -16,25 +16,15 @@ from alpimonitor_watchdog.probe.catalog import Guarded
 from alpimonitor_watchdog.probe.observe import DatabaseProbe
 from tests.databases import PostgresForTests
 from tests.login_roles import LoginRole, login_role
+from tests.probing import Probing, probing_as
 
-Probing = Callable[..., DatabaseProbe]
 FIRST, SECOND = str(uuid.uuid4()), str(uuid.uuid4())
 
 
 @pytest.fixture
 def probing() -> Iterator[Probing]:
-    """Builds probes of one table, and closes them."""
-    probes: list[DatabaseProbe] = []
-
-    def build(url: str, **options: object) -> DatabaseProbe:
-        tables = [Guarded("station")]
-        probe = DatabaseProbe(url, tables, application_name="identifying", timeout=5.0, **options)  # type: ignore[arg-type]
-        probes.append(probe)
-        return probe
-
-    yield build
-    for probe in probes:
-        probe.close()
+    with probing_as("identifying", tables=[Guarded("station")]) as probing:
+        yield probing
 
 
 @pytest.fixture

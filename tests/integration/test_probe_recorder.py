@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -23,25 +23,15 @@ from alpimonitor_watchdog.probe.unread import Position
 from tests.armed import arm
 from tests.databases import PostgresForTests, new_database
 from tests.login_roles import LoginRole, login_role
+from tests.probing import Probing, probing_as
 
-Probing = Callable[..., DatabaseProbe]
 GUARDED = [Guarded("station", context=True), Guarded("public.measurement")]
 
 
 @pytest.fixture
 def probing() -> Iterator[Probing]:
-    """Builds probes, and closes them."""
-    probes: list[DatabaseProbe] = []
-
-    def build(url: str, **options: object) -> DatabaseProbe:
-        given: dict[str, object] = {"tables": GUARDED, "timeout": 5.0, **options}
-        probe = DatabaseProbe(url, application_name="reading", **given)  # type: ignore[arg-type]
-        probes.append(probe)
-        return probe
-
-    yield build
-    for probe in probes:
-        probe.close()
+    with probing_as("reading", tables=GUARDED) as probing:
+        yield probing
 
 
 @pytest.fixture
