@@ -38,8 +38,11 @@ class Lanes:
     health: Database  # must say what the database does, not how busy the API is
     changes: Database  # may wait for their turn
 
+    def each(self) -> tuple[Database, ...]:
+        return (self.answers, self.history, self.health, self.changes)
+
     async def close(self) -> None:
-        for lane in (self.answers, self.history, self.health, self.changes):
+        for lane in self.each():
             await lane.close()
 
 

@@ -125,7 +125,7 @@ def test_the_lanes_are_told_apart_and_their_connections_counted(seeded_database:
         for name, value in found.items()
         if name.startswith("alpimonitor_database_connections_limit")
     }
-    assert used == {"answers": 5, "history": 2, "health": 1}
+    assert used == {"answers": 5, "history": 2, "health": 1, "changes": 2}
     assert found["alpimonitor_database_connections{lane=health}{state=idle}"] == 1
     assert found["alpimonitor_database_connections{lane=history}{state=idle}"] == 1
     assert found["alpimonitor_database_connections{lane=answers}{state=in_use}"] == 0

@@ -32,9 +32,8 @@ async def metrics(request: Request) -> Response:
     service = services(request)
     refuse_others(request, service.settings.metrics_from)
     read = await _read(service)
-    lanes = (service.lanes.answers, service.lanes.history, service.lanes.health)
     figures = chain(
-        scraped.of_lanes(lane.usage() for lane in lanes),
+        scraped.of_lanes(lane.usage() for lane in service.lanes.each()),
         scraped.of_settings(timedelta(minutes=service.settings.ingestion_healthy_threshold_minutes)),
         scraped.of_database(read),
     )
