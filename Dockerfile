@@ -41,7 +41,8 @@ RUN groupadd --gid ${UID} alpimonitor \
     && useradd --uid ${UID} --gid ${UID} --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin alpimonitor \
     && install --directory --owner=${UID} --group=${UID} --mode=0750 \
         /var/lib/alpimonitor /var/lib/alpimonitor/archive \
-    && install --directory --owner=${UID} --group=${UID} --mode=0700 /var/lib/alpimonitor/watchdog
+    && install --directory --owner=${UID} --group=${UID} --mode=0700 \
+        /var/lib/alpimonitor/watchdog /var/lib/alpimonitor/tokens
 
 COPY --from=build /opt/alpimonitor /opt/alpimonitor
 

@@ -57,6 +57,31 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class OncePerSecond(logging.Filter):
+    """Of each sentence below ERROR one line a second, which says how many were passed over.
+
+    For a logger that tells what a client did wrong: whoever does it again and again must not fill the disk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at: dict[str, float] = {}
+        self._passed_over: dict[str, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        sentence = str(record.msg)
+        if record.levelno >= logging.ERROR:
+            return True
+        # By the distance: a clock that is set back must not silence it until that time comes again.
+        if abs(record.created - self._told_at.get(sentence, float("-inf"))) < 1:
+            self._passed_over[sentence] = self._passed_over.get(sentence, 0) + 1
+            return False
+        self._told_at[sentence] = record.created
+        if passed_over := self._passed_over.pop(sentence, 0):
+            record.passed_over = passed_over
+        return True
+
+
 def configure(level: LogLevel, form: LogFormat) -> None:
     """Send every line of this process to stderr in this form; for a composition root to call once."""
     handler = logging.StreamHandler()
@@ -66,3 +91,4 @@ def configure(level: LogLevel, form: LogFormat) -> None:
     for chatty in ("uvicorn", "httpx", "httpcore", "psycopg", "asyncio"):
         heard = level.value if level in (LogLevel.DEBUG, LogLevel.ERROR, LogLevel.CRITICAL) else "WARNING"
         logging.getLogger(chatty).setLevel(heard)
+    logging.getLogger("uvicorn.error").addFilter(OncePerSecond())

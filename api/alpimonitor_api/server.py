@@ -27,6 +27,7 @@ import uvicorn
 
 from alpimonitor_api import logs
 from alpimonitor_api.app import create_app
+from alpimonitor_api.connections import Connection
 from alpimonitor_api.services import Background
 from alpimonitor_api.settings import Settings, SettingsError, load
 
@@ -41,6 +42,10 @@ BACKLOG = 2048
 
 YOUNG_OBJECTS = 10_000
 """How many objects may come before the collector looks for cycles among them: a few MB at most."""
+
+GONE_AFTER_SECONDS = 60
+"""How long a client may take nothing of its answer: whoever asks for megabytes and never reads them would
+hold them in memory for ever, and one that vanished for a quarter of an hour."""
 
 LAST_ANSWERS_SECONDS = 10
 """How long answers on their way may take after SIGTERM."""
@@ -61,6 +66,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "linux":  # elsewhere there is no such option; what is accepted inherits it
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_SECONDS * 1000)
             listener.bind(address)
             listener.listen(BACKLOG)
         except BaseException:
@@ -97,6 +104,8 @@ def serve(settings: Settings, listener: socket.socket) -> bool:
     """Answer until SIGTERM or an interrupt, the last answers finished. False: it could not even start."""
     config = uvicorn.Config(
         create_app(settings, background=ingestion(settings)),
+        http=Connection,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,  # middleware.access_log has its own form, and the query is not in it

@@ -134,8 +134,9 @@ def parse_networks(value: object) -> object:
             continue
         try:
             networks.append(ip_network(part))
-        except ValueError:
-            raise ValueError(f"{part!r} is no network") from None
+        except ValueError as error:
+            # The library's words say which: not an address at all, or one with bits beyond its network's.
+            raise ValueError(str(error)) from None
     return tuple(networks)
 
 

@@ -27,7 +27,7 @@ from alpimonitor_rehearsal.waiting import wait_until
 from tests.api_client import settings_for
 from tests.sidecar_metrics import healthy_metrics, tick
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("prometheus")]
+pytestmark = pytest.mark.acceptance
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DASHBOARDS = CHECKOUT / "dashboards"

@@ -514,7 +514,6 @@ def test_a_command_exits_as_its_help_says(scene: Scene, command: Command) -> Non
     assert_exits(scene, command, CASES[command.words])
 
 
-@pytest.mark.xdist_group("sidecars of the exit codes")
 @pytest.mark.parametrize("command", FOUND[True], ids=lambda command: command.words)
 def test_a_command_beside_a_sidecar_exits_as_its_help_says(
     scene: Scene, sidecars: Sidecars, command: Command

@@ -116,6 +116,22 @@ def refused(base: str) -> bool:
         return probe.connect_ex((host, int(port))) != 0
 
 
+def test_who_sends_it_nonsense_fills_no_log_and_is_refused_in_the_envelope(
+    processes: Processes, tmp_path: Path
+) -> None:
+    server = start(processes, tmp_path)
+    host, _, port = address(server).removeprefix("http://").partition(":")
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(b"nonsense\r\n\r\n")
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "VALIDATION_ERROR"
+    assert 1 <= server.logged().count("Invalid HTTP request") < 20
+    server.process.send_signal(signal.SIGTERM)
+    assert ended(server) == 0
+
+
 def test_it_starts_without_its_database_and_says_so(processes: Processes, tmp_path: Path) -> None:
     server = start(processes, tmp_path, LOG_FORMAT="json")
     base = address(server)

@@ -111,7 +111,7 @@ def test_the_permission_to_seed_production_is_never_standing(path: Path) -> None
 @pytest.mark.parametrize("name", services())
 def test_no_secret_stands_inline(name: str) -> None:
     for variable, value in services()[name].get("environment", {}).items():
-        if "PASSWORD" in variable or "TOKEN" in variable or "SECRET" in variable:
+        if re.search(r"(PASSWORD|TOKEN|SECRET)(?!\w*_FILE$)", variable):
             assert REQUIRED.fullmatch(value), f"{variable} has to come from .env, and be required"
         userinfo = re.search(r"://([^/]*)@", str(value))
         if userinfo:
@@ -179,6 +179,19 @@ def test_a_volume_of_ours_is_made_in_the_image_by_the_user_who_writes_to_it(name
 def test_what_a_service_writes_is_on_a_volume(name: str, variable: str) -> None:
     folder = services()[name]["environment"][variable]
     assert folder in [volume.split(":")[1] for volume in services()[name]["volumes"]]
+
+
+def test_operators_can_be_given_tokens_and_the_file_outlives_the_container() -> None:
+    assert services()["api"]["environment"]["API_TOKENS_FILE"] == "${API_TOKENS_FILE:-}"
+    (named,) = re.findall(r"--file (/\S+)", (CHECKOUT / "runbooks" / "api.md").read_text())
+    assert str(Path(named).parent) in [volume.split(":")[1] for volume in services()["api"]["volumes"]]
+
+
+def test_the_sidecar_can_be_given_a_token_in_a_file_that_outlives_its_container() -> None:
+    watchdog = services()["watchdog"]
+    assert watchdog["environment"]["WATCHDOG_API_TOKEN_FILE"] == "${WATCHDOG_API_TOKEN_FILE:-}"
+    (written,) = re.findall(r"cat > (/[\w/.-]+)", (CHECKOUT / "runbooks" / "api.md").read_text())
+    assert str(Path(written).parent) in [volume.split(":")[1] for volume in watchdog["volumes"]]
 
 
 def test_every_declared_volume_is_used() -> None:
@@ -259,6 +272,14 @@ def test_prometheus_may_read_the_metrics_of_the_api_and_asks_it_directly() -> No
     configured = yaml.safe_load((CHECKOUT / "dashboards" / "prometheus.yml").read_text())
     (job,) = [job for job in configured["scrape_configs"] if job["job_name"] == "api"]
     assert job["static_configs"] == [{"targets": [f"api:{environ['PORT']}"]}]
+
+
+def test_a_setting_of_the_api_that_a_rules_page_names_can_be_set_here() -> None:
+    pages = "\n".join(page.read_text() for page in (CHECKOUT / "runbooks" / "rules").glob("*.md"))
+    named = {name.upper() for name in Settings.model_fields} & set(re.findall(r"`([A-Z_]+)`", pages))
+    assert "DATABASE_TIMEOUT_SECONDS" in named
+    # Who follows the head of compose.yaml and puts a TLS proxy before it has to say so.
+    assert named | {"BEHIND_TLS"} <= services()["api"]["environment"].keys()
 
 
 def test_the_servers_log_says_who_connected_and_from_where() -> None:

@@ -145,6 +145,19 @@ def test_every_symptom_is_looked_up_somewhere() -> None:
         assert symptom.value in text or by_name.get(symptom.value, "?") in text, symptom.value
 
 
+def test_every_reason_for_which_the_database_gives_no_answer_says_where_to_look() -> None:
+    from alpimonitor_api.database import Reason
+
+    told = re.findall(r"^\| 503, `(\w+)`", (RUNBOOKS / "rules" / "ApiErrors.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(reason.value for reason in Reason)
+
+
+def test_what_no_heal_brings_back_is_told_with_the_command_that_does() -> None:
+    assert any(
+        command.startswith("ingest replay") for command in quoted_commands(RUNBOOKS / "healed-incident.md")
+    )
+
+
 @pytest.mark.parametrize("page", INCIDENTS, ids=name_of)
 def test_an_incident_is_written_in_the_format(page: Path) -> None:
     (skeleton,) = FENCE.findall((RUNBOOKS / "incident-format.md").read_text())

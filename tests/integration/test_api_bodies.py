@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from alpimonitor_api.app import create_app
 from alpimonitor_api.auth import Scope
 from alpimonitor_api.middleware.body_limit import LARGEST
-from alpimonitor_api.server import listening_socket
-from tests.api_client import NOWHERE, error_of, serving, settings_for
+from tests.api_client import NOWHERE, error_of, serving
 from tests.bearers import Bearers
+from tests.talking import talking
 
 THRESHOLD = "/stations/2011/thresholds/DISCHARGE"
-Asking = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, bytes]]
 
 
 @pytest.fixture
@@ -36,26 +33,6 @@ class Pieces:
         for piece in self._pieces:
             self.taken += 1
             yield piece
-
-
-def over_http(asking: Asking) -> bytes:
-    """What a client of a real server reads; the server is gone afterwards."""
-
-    async def asked() -> bytes:
-        config = uvicorn.Config(create_app(settings_for(NOWHERE)), log_config=None, lifespan="on")
-        server = uvicorn.Server(config)
-        with listening_socket("127.0.0.1", 0) as listener:
-            running = asyncio.create_task(server.serve(sockets=[listener]))
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
-            try:
-                async with asyncio.timeout(30):
-                    return await asking(reader, writer)
-            finally:
-                writer.transport.abort()
-                server.should_exit = True
-                await running
-
-    return asyncio.run(asked())
 
 
 @pytest.mark.parametrize("path", [THRESHOLD, "/stations", "/nothing"])
@@ -133,7 +110,7 @@ def test_a_real_server_refuses_before_the_body_comes_and_hangs_up() -> None:
         )
         return await reader.read()
 
-    answer = over_http(announced)
+    answer = talking(announced)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"}}")
     assert b"100 Continue" not in answer
@@ -157,5 +134,5 @@ def test_a_real_server_does_not_read_a_body_that_never_ends() -> None:
         except ConnectionError:
             return b"cut"
 
-    answer = over_http(endless)
+    answer = talking(endless)
     assert answer == b"cut" or answer.startswith(b"HTTP/1.1 413 ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from alpimonitor_api.application_name import application_name
-from alpimonitor_api.server import listening_socket
+from alpimonitor_api.server import GONE_AFTER_SECONDS, listening_socket
 from tests.api_client import NOWHERE, error_of, serving
 
 ALLOWED = "https://alpimonitor.example"
@@ -144,15 +145,14 @@ def test_the_name_in_the_database_fits_and_keeps_its_end(monkeypatch: pytest.Mon
     assert name.endswith(" 4194304")
 
 
-def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
-    """Head and body are two writes: with Nagle's algorithm the second waits 40 ms for the first."""
+def accepted_with(option: int) -> int:
+    """An option of TCP, as the connection of a client of the server has it."""
 
-    async def delays() -> bool:
-        met: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    async def found() -> int:
+        met: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def accepted(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            option = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            met.set_result(not option)
+            met.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, option))
             writer.close()
 
         listener = listening_socket("127.0.0.1", 0)
@@ -164,4 +164,14 @@ def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
                 writer.close()
                 await writer.wait_closed()
 
-    assert not asyncio.run(delays())
+    return asyncio.run(found())
+
+
+def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
+    """Head and body are two writes: with Nagle's algorithm the second waits 40 ms for the first."""
+    assert accepted_with(socket.TCP_NODELAY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives up a client that takes nothing")
+def test_who_never_reads_its_answer_does_not_hold_it_for_ever() -> None:
+    assert accepted_with(socket.TCP_USER_TIMEOUT) == GONE_AFTER_SECONDS * 1000

@@ -111,13 +111,21 @@ def test_what_is_refused_does_not_count(wall: Wall) -> None:
 @pytest.mark.usefixtures("wall")
 def test_what_has_to_answer_is_free() -> None:
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
-    with serving(NOWHERE, rate_limit=1) as client:
+    with serving(NOWHERE, rate_limit=1, cors_origins=ORIGIN) as client:
         assert allowed(client, 2) == 1
         answers = [client.get(path) for path in ("/health", "/status", "//metrics") * 3]
         answers += [client.ask("OPTIONS", "/stations", headers=preflight) for _ in range(3)]
         assert all(answer.status_code != 429 for answer in answers)
         assert all("ratelimit-remaining" not in answer.headers for answer in answers)
         assert allowed(client, 1) == 0
+
+
+@pytest.mark.usefixtures("wall")
+@pytest.mark.parametrize("cors_origins", ["", ORIGIN])
+def test_what_no_browser_asks_before_a_request_is_not_free(cors_origins: str) -> None:
+    asks = {"Access-Control-Request-Method": "GET"}
+    with serving(NOWHERE, rate_limit=1, cors_origins=cors_origins) as client:
+        assert [client.ask("OPTIONS", ANYWHERE, headers=asks).status_code for _ in range(2)] == [404, 429]
 
 
 @pytest.mark.usefixtures("wall")

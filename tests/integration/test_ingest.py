@@ -25,6 +25,8 @@ from alpimonitor_rehearsal.tcp_proxy import TcpProxy
 from alpimonitor_rehearsal.waiting import wait_until
 from tests.passes import NOW, Bytes, execute, ingestion, measurements, payload_with, rows, runs
 
+UNKNOWN_BEFOREHAND = ("id", "started_at", "completed_at", "duration_ms")
+
 
 @contextmanager
 def holding(url: str, *statements: str) -> Iterator[None]:
@@ -69,11 +71,9 @@ def test_a_pass_over_http_leaves_a_complete_run(seeded_database: str, tmp_path: 
     assert done.recorded
     (run,) = runs(seeded_database)
     body = hydrology.payload(NOW)
-    assert {name: run[name] for name in run if name not in ("id", "duration_ms")} == {
+    assert {name: run[name] for name in run if name not in UNKNOWN_BEFOREHAND} == {
         "source": "LINDAS_HYDRO",
         "status": "SUCCESS",
-        "started_at": NOW,
-        "completed_at": NOW,
         "stations_seen_count": 4,
         "measurements_created_count": 8,
         "measurements_updated_count": 0,
@@ -86,7 +86,18 @@ def test_a_pass_over_http_leaves_a_complete_run(seeded_database: str, tmp_path: 
         "archive_error": None,
     }
     assert run["duration_ms"] > 0
+    assert run["completed_at"] - run["started_at"] == timedelta(milliseconds=run["duration_ms"])
     assert archive.read(Path(run["archive_path"])) == body
+
+
+def test_a_run_is_dated_by_the_clock_that_all_share_whatever_this_machine_says(seeded_database: str) -> None:
+    """The sidecar compares it with the end of its heal, and other replicas with their own turn."""
+    (before,) = rows(seeded_database, "SELECT clock_timestamp() AS time")
+    ahead = before["time"] + timedelta(days=1)
+    ingestion(seeded_database, Bytes(hydrology.payload(ahead)), now=ahead).run()
+    (after,) = rows(seeded_database, "SELECT clock_timestamp() AS time")
+    (run,) = runs(seeded_database)
+    assert before["time"] <= run["started_at"] <= after["time"]
 
 
 def test_a_newer_observation_is_added_and_the_older_one_stays(seeded_database: str) -> None:
@@ -477,6 +488,7 @@ def test_a_time_from_the_future_is_skipped(seeded_database: str) -> None:
     assert ingestion(seeded_database, Bytes(body)).run().outcome is Outcome.PARTIAL
     (run,) = runs(seeded_database)
     assert (run["stations_seen_count"], run["measurements_skipped_count"]) == (3, 1)
+    assert "ahead of our clock" in run["error_message"]
 
 
 def test_text_that_postgresql_refuses_does_not_stop_the_record_of_a_failure(seeded_database: str) -> None:

@@ -360,6 +360,20 @@ def test_ingestion_has_its_turn_between_two_batches(seeded_database: str, tmp_pa
     assert len(rows(seeded_database)) == 6 * A_PAYLOAD
 
 
+def test_a_context_that_changes_meanwhile_counts_from_the_next_batch_on(
+    seeded_database: str, tmp_path: Path
+) -> None:
+    """The next batch is read while the last one is stored: before anybody could know of the change."""
+    fill(tmp_path, 3)
+
+    def retire(_: int) -> None:
+        execute(seeded_database, "UPDATE station SET is_active = false WHERE ofev_code = '2011'")
+
+    tally = replay(seeded_database, tmp_path, batch_payloads=1, tell=retire)
+    assert tally.created == A_PAYLOAD + 2 * (A_PAYLOAD - 2)
+    assert len(sion(seeded_database)) == 1
+
+
 def test_the_apis_role_has_every_right_that_a_replay_needs(seeded_database: str, tmp_path: Path) -> None:
     fill(tmp_path, 2)
     with login_role(seeded_database) as role:
@@ -389,8 +403,8 @@ def test_without_an_archive_it_is_called_wrongly(seeded_database: str, tmp_path:
     assert done.returncode == 2
     assert "LINDAS_ARCHIVE_DIR" in done.stderr
     absent = command(tmp_path, seeded_database, "--archive", str(tmp_path / "absent"))
-    assert absent.returncode == 1
-    assert "absent could not be read: No such file" in absent.stdout
+    assert absent.returncode == 2
+    assert "absent is not a folder" in absent.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from alpimonitor_api.ingest import archive
 from alpimonitor_api.ingest.faults import LONGEST_PAUSES, RETRIES, TRIES, SourceError, SourceFault
-from alpimonitor_api.ingest.lindas import parse
+from alpimonitor_api.ingest.lindas import PayloadError, parse
 from alpimonitor_api.ingest.source import FileSource, HttpSource, Payload
 from alpimonitor_rehearsal.loopback import LoopbackServer
 from alpimonitor_rehearsal.simulator import Fault, Simulator
@@ -180,6 +180,9 @@ class Waits(threading.Event):
         (429, "21", []),
         (429, "9" * 12, []),
         (429, "soon", [0, 0]),
+        # Dates of which no date can be made: the service said nothing that can be kept.
+        (429, f"Wed, 01 Jul {'9' * 20} 12:03:09 GMT", [0, 0]),
+        (503, f"Wed, 01 Jul 2026 12:03:09 +{'9' * 20}", [0, 0]),
         (429, "20", [20]),  # twice that is longer than all pauses together may take
     ],
 )
@@ -221,6 +224,20 @@ def test_a_hundred_megabytes_are_refused_in_the_memory_of_the_bound(packed: bool
     assert peak < 2.5 * archive.LARGEST_PAYLOAD
 
 
+def test_the_largest_payload_that_is_taken_is_parsed_in_a_memory_that_a_server_has() -> None:
+    """Empty lists, three bytes each, become some thirty times as much."""
+    body = b'{"results": {"bindings": [' + b"[]," * (archive.LARGEST_PAYLOAD // 3 - 10) + b"1]}}"
+    assert len(body) <= archive.LARGEST_PAYLOAD
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadError, match="too_many_rows"):
+            parse(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 120 * 2**20
+
+
 def test_a_payload_of_just_the_bound_is_taken_packed_or_not() -> None:
     body = bytes(archive.LARGEST_PAYLOAD)
     with answering(200, gzip.compress(body, 1), Content_Encoding="gzip") as url:
@@ -231,8 +248,13 @@ def test_a_payload_of_just_the_bound_is_taken_packed_or_not() -> None:
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(gzip.compress(b"{}" * 99, mtime=0)[:-9], "cut short"), (b"no gzip", "damaged"), (b"", "cut short")],
-    ids=["its end is missing", "something else", "nothing"],
+    [
+        (gzip.compress(b"{}" * 99, mtime=0)[:-9], "cut short"),
+        (b"no gzip", "damaged"),
+        (b"", "cut short"),
+        (gzip.compress(b"{}") + bytes(2**20), "goes on after its end"),
+    ],
+    ids=["its end is missing", "something else", "nothing", "more than it says"],
 )
 def test_a_gzip_that_is_none_or_no_whole_one_is_tried_again(body: bytes, said: str) -> None:
     with answering(200, body, Content_Encoding="gzip") as url:
@@ -258,6 +280,16 @@ def test_an_address_that_is_none_is_refused_and_names_the_setting(url: str) -> N
     error = failure(url)
     assert error.fault is SourceFault.REFUSED
     assert "LINDAS_ENDPOINT" in str(error)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://proxy.test:1", "http://[::1"])
+def test_a_proxy_that_cannot_be_used_is_refused_and_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    error = failure("http://lindas.test/query")
+    assert error.fault is SourceFault.REFUSED
+    assert "ALL_PROXY" in str(error)
 
 
 def test_nobody_listening_is_unreachable_and_names_the_setting() -> None:

@@ -29,6 +29,7 @@ from alpimonitor_cli.migrate import (
     upgrade,
 )
 from alpimonitor_rehearsal.postgres import running_postgres
+from alpimonitor_rehearsal.waiting import wait_until
 from alpimonitor_watchdog.leadership.ledger import LEDGER_SQL
 from tests.databases import PostgresForTests, name_of, url_of
 
@@ -234,12 +235,67 @@ def test_an_unreachable_database_is_reported_without_its_password(postgres_serve
 def test_a_database_of_the_first_release_gets_the_ledger_of_heals(
     empty_database: str, tmp_path: Path
 ) -> None:
-    first = Path(shutil.copytree(migrations_folder(), tmp_path / "migrations"))
-    for newer in set((first / "versions").glob("0*.py")) - set((first / "versions").glob("0001_*.py")):
-        newer.unlink()
-    assert upgrade(empty_database, environment="test", migrations=first).after == "0001"
+    at_revision("0001", empty_database, tmp_path)
     assert upgrade(empty_database, environment="test") == Migrated("0001", head(), "test")
     assert scalar(empty_database, "SELECT count(*) FROM alpimonitor_watchdog.heal_attempt") == 0
+
+
+def at_revision(revision: str, url: str, folder: Path) -> None:
+    """Migrate as a release did whose newest revision this was."""
+    older = Path(shutil.copytree(migrations_folder(), folder / revision))
+    for script in (older / "versions").glob("0*.py"):
+        if script.name[:4] > revision:
+            script.unlink()
+    assert upgrade(url, environment="test", migrations=older).after == revision
+
+
+def with_a_station(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "INSERT INTO catchment (id, name) VALUES (gen_random_uuid(), 'c');"
+        "INSERT INTO station (id, catchment_id, ofev_code, name, river_name, operator_name, latitude,"
+        " longitude, altitude_m, flow_type, data_source, sourcing_status)"
+        " SELECT gen_random_uuid(), id, '1', 's', 'r', 'o', 46, 7, 500, 'NATURAL', 'LIVE', 'CONFIRMED'"
+        " FROM catchment"
+    )
+
+
+OPEN_ALERT = (
+    "INSERT INTO alert (station_id, type, level, parameter, opened_at)"
+    " SELECT id, 'THRESHOLD_EXCEEDED', 'ALERT', 'DISCHARGE', now() - %s * interval '1 hour' FROM station"
+)
+
+
+def test_of_alerts_that_are_open_twice_the_newest_stays_open(empty_database: str, tmp_path: Path) -> None:
+    at_revision("0003", empty_database, tmp_path)
+    with psycopg.connect(empty_database) as connection:
+        with_a_station(connection)
+        for hours in (3, 1, 1, 2):  # two at one time, as well
+            connection.execute(OPEN_ALERT, [hours])
+    assert upgrade(empty_database, environment="test").before == "0003"
+    with psycopg.connect(empty_database) as connection:
+        found = connection.execute(
+            "SELECT closed_at - opened_at, lead(opened_at, 1, opened_at) OVER line - opened_at FROM alert"
+            " WINDOW line AS (ORDER BY opened_at, closed_at)"
+        ).fetchall()
+    assert [closed is not None for closed, _ in found] == [True, True, True, False]
+    assert all(closed == next_opened for closed, next_opened in found[:3])
+
+
+def test_an_ingestion_that_has_read_the_alerts_may_write_one_while_a_migration_waits(
+    empty_database: str, tmp_path: Path
+) -> None:
+    at_revision("0003", empty_database, tmp_path)
+    with psycopg.connect(empty_database) as connection:
+        with_a_station(connection)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(empty_database) as ingestion:
+        ingestion.execute("SET deadlock_timeout = '10ms'")  # of the two it is the one that would be ended
+        ingestion.execute("SELECT count(*) FROM alert")
+        migration = pool.submit(upgrade, empty_database, environment="test")
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'alert'::regclass)"
+        wait_until("the migration to wait", lambda: scalar(empty_database, waiting) is True, deadline=60)
+        ingestion.execute(OPEN_ALERT, [0])
+        ingestion.commit()
+        assert migration.result(60).after == head()
 
 
 def test_a_ledger_that_is_there_already_is_kept(empty_database: str) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from alpimonitor_api.logs import REQUEST_ID, JsonFormatter, PlainFormatter
+from alpimonitor_api.logs import REQUEST_ID, JsonFormatter, OncePerSecond, PlainFormatter
 
 
 def record(**fields: object) -> logging.LogRecord:
@@ -58,3 +58,26 @@ def test_both_forms_name_the_request_that_a_line_is_about_and_none_outside_of_an
     finally:
         REQUEST_ID.reset(within)
     assert "request_id" not in PlainFormatter().format(record())
+
+
+def test_of_what_a_client_did_wrong_again_and_again_one_line_a_second_says_how_many() -> None:
+    seldom = OncePerSecond()
+    lines = [record(levelno=logging.WARNING, created=at) for at in (100.0, 100.4, 100.999, 101.0, 101.5)]
+    assert [seldom.filter(line) for line in lines] == [True, False, False, True, False]
+    assert "passed_over" not in vars(lines[0])
+    assert vars(lines[3])["passed_over"] == 2
+
+
+def test_another_sentence_and_an_error_have_lines_of_their_own() -> None:
+    seldom = OncePerSecond()
+    assert seldom.filter(record(levelno=logging.WARNING))
+    assert seldom.filter(record(levelno=logging.WARNING, msg="Something else"))
+    assert all(seldom.filter(record(levelno=logging.ERROR)) for _ in range(2))
+
+
+def test_a_clock_that_is_set_back_silences_nothing() -> None:
+    seldom = OncePerSecond()
+    assert [seldom.filter(record(levelno=logging.WARNING, created=at)) for at in (9000.0, 100.0)] == [
+        True,
+        True,
+    ]

@@ -60,6 +60,9 @@ def test_every_value_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatc
         "LINDAS_ARCHIVE_DIR": "/var/lib/alpimonitor/archive",
         "INGESTION_HEALTHY_THRESHOLD_MINUTES": "45",
         "RATE_LIMIT": "600",
+        "TRUSTED_PROXIES": "192.0.2.0/24, 2001:db8::1,",
+        "CACHE_SECONDS": "0.5",
+        "API_TOKENS_FILE": "/run/secrets/tokens.json",
         "DEPLOYMENT_ENVIRONMENT": "production",
     }
     for name, value in given.items():
@@ -73,6 +76,9 @@ def test_every_value_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatc
     assert settings.lindas_archive_dir == Path("/var/lib/alpimonitor/archive")
     assert settings.ingestion_healthy_threshold_minutes == 45
     assert settings.rate_limit == 600
+    assert list(map(str, settings.trusted_proxies)) == ["192.0.2.0/24", "2001:db8::1/128"]
+    assert settings.cache_seconds == 0.5
+    assert settings.api_tokens_file == Path("/run/secrets/tokens.json")
     assert settings.deployment_environment == "production"
 
 
@@ -100,6 +106,10 @@ def test_a_variable_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyP
         ("CORS_ORIGINS", "*", "holds *"),
         ("CORS_ORIGINS", "https://a.example/", "'https://a.example/' holds more than scheme, host and port"),
         ("CORS_ORIGINS", "a.example", "'a.example' is not an origin"),
+        ("TRUSTED_PROXIES", "192.0.2.7/24", "192.0.2.7/24 has host bits set"),
+        ("TRUSTED_PROXIES", "192.0.2.0/24, proxy", "'proxy' does not appear to be an IPv4 or IPv6 network"),
+        ("METRICS_FROM", "127.0.0.1/33", "'127.0.0.1/33' does not appear"),
+        ("CACHE_SECONDS", "2", "0 (never) to 1"),
         ("CORS_ORIGINS", "https://A.example", "'https://A.example' is not in lower case"),
         ("CORS_ORIGINS", "https://user:sesame@a.example", "carries a user name"),
         ("LOG_LEVEL", "LOUD", "set it to one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),

@@ -12,6 +12,7 @@ import pytest
 from alpimonitor_api.ingest.lindas import (
     ATTRIBUTION,
     LARGEST_VALUE,
+    MOST_ROWS,
     Observation,
     PayloadError,
     PayloadFault,
@@ -216,6 +217,7 @@ def test_an_observation_from_the_future_is_skipped_and_one_at_the_limit_kept() -
         (b'{"results": []}', PayloadFault.NOT_A_RESULT),
         (b'{"results": {"bindings": {}}}', PayloadFault.NOT_A_RESULT),
         (b'{"head": {}, "results": {"bindings": []}}', PayloadFault.NO_ROWS),
+        (b'{"results": {"bindings": [' + b"1," * MOST_ROWS + b"1]}}", PayloadFault.TOO_MANY_ROWS),
     ],
 )
 def test_a_payload_that_is_no_result_is_an_error_with_its_reason(payload: bytes, fault: PayloadFault) -> None:

@@ -20,8 +20,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 KEPT_FOR = timedelta(days=30)
-LARGEST_PAYLOAD = 32 * 2**20
-"""Bytes, unpacked: a hundred times the payload of today."""
+LARGEST_PAYLOAD = 4 * 2**20
+"""Bytes, unpacked: a dozen times the payload of today. JSON can take thirty times as much once it is parsed,
+and that memory is the API's."""
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 NAME = re.compile(r"(?P<time>\d{6}\.\d{6}Z)-[0-9a-f]{12}\.json\.gz", re.ASCII)

@@ -37,6 +37,9 @@ class Body:
                 self._unpacked += self._unpacking.decompress(piece, room)
             except zlib.error as error:
                 raise Damaged(f"its gzip is damaged: {error}") from None
+            if self._unpacking.unused_data:
+                # Of which the decompressor would keep every byte, beyond any bound.
+                raise Damaged("its gzip goes on after its end")
         if len(self._unpacked) > self._largest:
             raise TooLarge
 

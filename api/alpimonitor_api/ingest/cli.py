@@ -135,6 +135,9 @@ def replay(
     if root is None:
         typer.echo("no archive is named: set LINDAS_ARCHIVE_DIR, or give --archive DIR", err=True)
         raise typer.Exit(USAGE)
+    if not root.is_dir():
+        typer.echo(f"{root} is not a folder: set LINDAS_ARCHIVE_DIR or --archive to the archive", err=True)
+        raise typer.Exit(USAGE)
     if begin is not None and end is not None and begin >= end:
         typer.echo("--from has to be before --to", err=True)
         raise typer.Exit(USAGE)

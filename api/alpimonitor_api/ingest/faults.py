@@ -92,11 +92,8 @@ def pause_asked_for(retry_after: str, now: datetime) -> float | None:
         return float(written)
     try:
         until = parsedate_to_datetime(written)
-    except ValueError:
-        return None
-    # A date of HTTP is in GMT; one that says "-0000" comes without a time zone.
-    aware = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    try:
+        # A date of HTTP is in GMT; one that says "-0000" comes without a time zone.
+        aware = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
         return max(0.0, (aware - now).total_seconds())
-    except OverflowError:
+    except (ValueError, OverflowError):  # no date, or one with a number that no date can hold
         return None

@@ -24,6 +24,9 @@ LARGEST_VALUE = 100_000.0
 EARLIEST_TIME = datetime(1900, 1, 1, tzinfo=UTC)
 """Before this a time is an error, and one of year 1 could not be shown in every time zone."""
 
+MOST_ROWS = 10_000
+"""Forty times those of today. Each one skipped is kept with its reason: millions would fill a memory."""
+
 LONGEST_DETAIL = 120
 """Characters of a foreign text that are repeated in a message."""
 
@@ -40,6 +43,7 @@ class PayloadFault(Enum):
     NOT_JSON = "not_json"  # an error page, a body cut short, no body at all
     NOT_A_RESULT = "not_a_result"  # JSON, but not the result of a SELECT
     NO_ROWS = "no_rows"  # a result that names no station at all: the graph was emptied or renamed
+    TOO_MANY_ROWS = "too_many_rows"  # more than MOST_ROWS: no network of rivers is that large
     NO_USABLE_ROW = "no_usable_row"  # every row was skipped
 
 
@@ -169,6 +173,8 @@ def _rows(payload: bytes) -> list[Any]:
         raise PayloadError(PayloadFault.NOT_A_RESULT, "there is no list at results.bindings")
     if not rows:
         raise PayloadError(PayloadFault.NO_ROWS, "results.bindings is empty: no station is in it")
+    if len(rows) > MOST_ROWS:
+        raise PayloadError(PayloadFault.TOO_MANY_ROWS, f"{len(rows)} rows, where {MOST_ROWS} are the most")
     return rows
 
 
@@ -241,7 +247,7 @@ def _time(text: str | None, not_after: datetime | None) -> datetime:
     if time < EARLIEST_TIME:
         raise _SkipRow(SkipReason.TIME_OUT_OF_RANGE, f"measuredAt is {_quote(text)}, before 1900")
     if not_after is not None and time > not_after:
-        raise _SkipRow(SkipReason.TIME_OUT_OF_RANGE, f"measuredAt is {_quote(text)}, in the future")
+        raise _SkipRow(SkipReason.TIME_OUT_OF_RANGE, f"measuredAt is {_quote(text)}, ahead of our clock")
     return time
 
 

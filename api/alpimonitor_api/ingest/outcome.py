@@ -92,9 +92,7 @@ def without_database(
     return Pass(Outcome.DATABASE_UNREACHABLE, gathered.reason, row(gathered, lost))
 
 
-def run_row(
-    gathered: Gathered, written: Written, *, started_at: datetime, completed_at: datetime, duration: float
-) -> RunRow:
+def run_row(gathered: Gathered, written: Written, *, started_at: datetime, duration: float) -> RunRow:
     """The row of ingestion_run for a pass that took `duration` seconds. Pure."""
     skipped = gathered.parsed.skipped if gathered.parsed is not None else ()
     if written.error is not None:
@@ -113,7 +111,7 @@ def run_row(
         source=IngestionSource.LINDAS_HYDRO,
         status=status,
         started_at=started_at,
-        completed_at=max(completed_at, started_at),
+        completed_at=started_at + timedelta(seconds=duration),
         duration_ms=round(duration * 1000),
         stations_seen_count=written.seen,
         measurements_created_count=written.stored.created,

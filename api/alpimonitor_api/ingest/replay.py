@@ -9,7 +9,7 @@ happening now, it happened then.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from alpimonitor_api.ingest import archive
 from alpimonitor_api.ingest.lindas import Observation, PayloadError, parse
 from alpimonitor_api.ingest.run import CLOCKS_MAY_DIFFER_BY, match
 from alpimonitor_api.ingest.store import LiveStation, Store, Stored, Turn
-from alpimonitor_api.ingest.storing import Measurement
+from alpimonitor_api.ingest.storing import Measurement, array_parameters
 
 BATCH_PAYLOADS = 100
 """Most of a day: 40,000 measurements of the whole federal network, and a turn of a few tenths of a second."""
@@ -86,6 +86,16 @@ class Tally:
 
     def count(self, *troubles: Trouble) -> int:
         return sum(problem.trouble in troubles for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Payloads, and what they mean for these stations."""
+
+    items: Sequence[Read | Problem]
+    stations: tuple[LiveStation, ...]
+    measurements: Sequence[Measurement]
+    arrays: Mapping[str, str]
 
 
 class NoStations(Exception):
@@ -161,6 +171,7 @@ class Replay:
         self._store = store
         self._dry_run = dry_run
         self._batch_payloads = batch_payloads
+        self._stations: tuple[LiveStation, ...] = ()
         self._compared: frozenset[tuple[UUID, datetime]] = frozenset()
 
     def run(self, files: Sequence[Archived], *, tell: Callable[[int], None] = lambda _: None) -> None:
@@ -168,33 +179,49 @@ class Replay:
 
         Raises NoStations, and what the store raises: Unreachable, StoreError.
         """
-        batches_of_files = _batches(files, self._batch_payloads)
-        with _no_search_for_cycles(), closing(_ahead(batches_of_files)) as batches:
+        self._stations = self._live_stations() if files else ()
+        with _no_search_for_cycles(), closing(_ahead(self._batches(files))) as batches:
             for batch in batches:
                 self._replay(batch)
-                tell(len(batch))
+                tell(len(batch.items))
 
-    def _replay(self, batch: Sequence[Read | Problem]) -> None:
-        payloads = [item for item in batch if isinstance(item, Read)]
+    def _live_stations(self) -> tuple[LiveStation, ...]:
+        with self._store.awaited_turn() as turn, turn.attempt():
+            return turn.live_stations()
+
+    def _batches(self, files: Sequence[Archived]) -> Iterator[_Batch]:
+        """All that needs no database, which is at work on the last batch meanwhile."""
+        for start in range(0, len(files), self._batch_payloads):
+            items = [read(file) for file in files[start : start + self._batch_payloads]]
+            yield _matched(items, self._stations)
+
+    def _replay(self, batch: _Batch) -> None:
         with self._store.awaited_turn() as turn:
             with turn.attempt():
                 stations = turn.live_stations()
                 if not stations:
                     raise NoStations
-                measurements = [one for payload in payloads for one in _matched(payload, stations)]
-                stored = self._compare(turn, measurements) if self._dry_run else turn.store(measurements)
+                if _sensors(stations) != _sensors(batch.stations):
+                    self._stations = stations
+                    batch = _matched(batch.items, stations)
+                stored = (
+                    self._compare(turn, batch.measurements)
+                    if self._dry_run
+                    else turn.store_arrays(batch.arrays)
+                )
             turn.keep()
-        tally, ours = self.tally, {station.ofev_code for station in stations}
+        payloads = [item for item in batch.items if isinstance(item, Read)]
+        tally, ours = self.tally, _sensors(stations).keys()
         codes = {observation.code for payload in payloads for observation in payload.observations}
         tally.seen |= codes & ours
         tally.unknown |= codes - ours
         tally.payloads += len(payloads)
         tally.rows_skipped += sum(payload.rows_skipped for payload in payloads)
         tally.observations += sum(len(payload.observations) for payload in payloads)
-        tally.measurements += len(measurements)
+        tally.measurements += len(batch.measurements)
         tally.created += stored.created
         tally.updated += stored.updated
-        tally.problems += [item for item in batch if isinstance(item, Problem)]
+        tally.problems += [item for item in batch.items if isinstance(item, Problem)]
 
     def _compare(self, turn: Turn, measurements: Sequence[Measurement]) -> Stored:
         """Without what was in the last batch, too: by now that would be stored."""
@@ -206,8 +233,18 @@ class Replay:
         return stored
 
 
-def _matched(payload: Read, stations: Sequence[LiveStation]) -> tuple[Measurement, ...]:
-    return match(payload.observations, stations, payload.fetched_at).measurements
+def _matched(items: Sequence[Read | Problem], stations: tuple[LiveStation, ...]) -> _Batch:
+    measurements = [
+        one
+        for item in items
+        if isinstance(item, Read)
+        for one in match(item.observations, stations, item.fetched_at).measurements
+    ]
+    return _Batch(items, stations, measurements, array_parameters(measurements))
+
+
+def _sensors(stations: Sequence[LiveStation]) -> Mapping[str, Mapping[str, UUID]]:
+    return {station.ofev_code: station.sensors for station in stations}
 
 
 def _files(root: Path, begin: datetime | None, end: datetime | None) -> Iterator[Path]:
@@ -228,11 +265,6 @@ def _files(root: Path, begin: datetime | None, end: datetime | None) -> Iterator
 
 def _day(time: datetime) -> str:
     return time.astimezone(UTC).date().isoformat()
-
-
-def _batches(files: Sequence[Archived], size: int) -> Iterator[list[Read | Problem]]:
-    for start in range(0, len(files), size):
-        yield [read(file) for file in files[start : start + size]]
 
 
 @contextmanager

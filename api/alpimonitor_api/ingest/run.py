@@ -104,13 +104,7 @@ class Ingestion:
         started_at, started = self._clock(), self._monotonic()
 
         def row(gathered: Gathered, written: Written) -> RunRow:
-            return run_row(
-                gathered,
-                written,
-                started_at=started_at,
-                completed_at=self._clock(),
-                duration=self._monotonic() - started,
-            )
+            return run_row(gathered, written, started_at=started_at, duration=self._monotonic() - started)
 
         gathered: Gathered | None = None
         try:
@@ -122,6 +116,8 @@ class Ingestion:
                 ):
                     done = Pass(Outcome.ANOTHER_INGESTED, since=since)
                 else:
+                    # Whoever judges runs, be it a replica or the sidecar after a heal, does so by this clock.
+                    started_at, started = turn.clock(), self._monotonic()
                     gathered = self._gather()
                     done = self._apply(turn, gathered, row)
         except (Unreachable, StoreError) as error:

@@ -92,9 +92,11 @@ class HttpSource:
             raise SourceError(
                 SourceFault.UNREACHABLE, f"no connection to {self._shown} ({error}); see LINDAS_ENDPOINT"
             ) from error
-        except (httpx.InvalidURL, UnicodeError) as error:
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # The last two are of a proxy: httpx reads them in the environment and takes only some kinds.
+            detail = f"{self._shown} is no usable address, or its proxy is not ({error})"
             raise SourceError(
-                SourceFault.REFUSED, f"{self._shown} is no usable address ({error}); see LINDAS_ENDPOINT"
+                SourceFault.REFUSED, f"{detail}; see LINDAS_ENDPOINT, and HTTPS_PROXY or ALL_PROXY if set"
             ) from error
         except (httpx.HTTPError, OSError) as error:
             raise SourceError(

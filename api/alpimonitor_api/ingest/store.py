@@ -7,7 +7,7 @@ nobody's way while LINDAS is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from enum import Enum
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Executable, NestedTransaction, and_, create_engine, select, text
+from sqlalchemy import Connection, Executable, NestedTransaction, and_, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -39,6 +39,8 @@ LIMITS = text(
     # turn of a process whose machine or network went away in the middle.
     " set_config('idle_in_transaction_session_timeout', '120s', true)"
 )
+
+CLOCK = select(func.clock_timestamp())
 
 
 class Unreachable(Exception):
@@ -124,6 +126,12 @@ class Turn:
             return None  # storing meets the same obstacle, and records it
         return max(age, timedelta()) if age is not None else None
 
+    def clock(self) -> datetime:
+        """The database's clock, which all that share it have in common."""
+        with _translated():
+            now: datetime = self._connection.execute(CLOCK).scalar_one()
+            return now
+
     def alerts(self) -> tuple[Sequence[Active], Sequence[Reading]]:
         """What deciding about alerts stands on: the active rows, and every watched sensor."""
         return alert_rows.read(self._connection)
@@ -150,14 +158,18 @@ class Turn:
         """Insert what is new, in one statement; replace another value only by that of a later payload."""
         if not measurements:
             return Stored(0, 0)
-        return self._counted(STORE, measurements)
+        return self.store_arrays(array_parameters(measurements))
+
+    def store_arrays(self, arrays: Mapping[str, str]) -> Stored:
+        """As `store`, of what array_parameters has made ready."""
+        return self._counted(STORE, arrays)
 
     def compare(self, measurements: Sequence[Measurement]) -> Stored:
         """What `store` would come to; changes nothing."""
-        return self._counted(COMPARE, measurements)
+        return self._counted(COMPARE, array_parameters(measurements))
 
-    def _counted(self, statement: Executable, measurements: Sequence[Measurement]) -> Stored:
-        created, updated = self._connection.execute(statement, array_parameters(measurements)).one()
+    def _counted(self, statement: Executable, arrays: Mapping[str, str]) -> Stored:
+        created, updated = self._connection.execute(statement, arrays).one()
         return Stored(created, updated)
 
     def keep(self) -> None:
