@@ -47,6 +47,10 @@ GONE_AFTER_SECONDS = 60
 """How long a client may take nothing of its answer: whoever asks for megabytes and never reads them would
 hold them in memory for ever, and one that vanished for a quarter of an hour."""
 
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may wait for its next request: longer than proxies keep theirs, a minute mostly. Else
+one of them sends a request just as the connection is closed, and tells its client 502."""
+
 LAST_ANSWERS_SECONDS = 10
 """How long answers on their way may take after SIGTERM."""
 
@@ -112,6 +116,7 @@ def serve(settings: Settings, listener: socket.socket) -> bool:
         server_header=False,
         # Who the client is said to be counts only from a proxy that was named.
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
     )
     host, port = listener.getsockname()[:2]

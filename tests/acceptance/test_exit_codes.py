@@ -131,10 +131,16 @@ def payload(scene: Scene) -> Path:
     return scene.file("payload.json", hydrology.payload(datetime(2026, 7, 1, 12, 3, tzinfo=UTC)))
 
 
-def an_archive(scene: Scene) -> Path:
+def an_archive(scene: Scene, name: str = "archive") -> Path:
     at = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
-    archive.write(scene.folder / "archive", hydrology.payload(at), at)
-    return scene.folder / "archive"
+    archive.write(scene.folder / name, hydrology.payload(at), at)
+    return scene.folder / name
+
+
+def a_damaged_archive(scene: Scene) -> Path:
+    folder = an_archive(scene, "damaged")
+    next(folder.rglob("*.json.gz")).write_bytes(b"not what its name says")
+    return folder
 
 
 def ingestion_is_stopped(scene: Scene) -> Ended:
@@ -336,8 +342,8 @@ CASES: dict[str, dict[int, Case]] = {
     },
     "ingest replay": {
         0: lambda s: s.run(f"ingest replay --archive {an_archive(s)}", DATABASE_URL=s.database()),
-        1: lambda s: s.run("ingest replay --archive absent", DATABASE_URL=s.database()),
-        2: lambda s: s.run("ingest replay", DATABASE_URL=NOBODY),
+        1: lambda s: s.run(f"ingest replay --archive {a_damaged_archive(s)}", DATABASE_URL=s.database()),
+        2: lambda s: s.run("ingest replay --archive absent", DATABASE_URL=NOBODY),
         5: lambda s: s.run(f"ingest replay --archive {an_archive(s)}", DATABASE_URL=NOBODY),
         130: lambda s: s.interrupt_at_the_database(f"ingest replay --archive {an_archive(s)}"),
     },

@@ -26,7 +26,7 @@ from tests.load_trial import (
 pytestmark = pytest.mark.acceptance
 
 PER_SECOND = 100.0
-ROUNDS = 12  # of all routes: some two seconds at this rate
+ROUNDS = 40  # of all routes: some six seconds at this rate, and a minute of load in all
 OF_THE_CONTEXT = {path for path in PATHS if re.search(r"/(stations|catchments|glaciers|withdrawals)\b", path)}
 OF_THE_DATABASE = {path for path in PATHS if path.startswith(BASE)}
 

@@ -73,8 +73,28 @@ def test_the_transcript_is_of_a_run_that_held() -> None:
 def test_every_figure_is_one_that_was_measured() -> None:
     quoted = README.split("<!-- figures -->", 1)[1].split("<!-- /figures -->", 1)[0]
     rows = [row for file in RESULTS.glob("*.json") for row in json.loads(file.read_text())["rows"]]
-    measured = {str(row[key]) for row in rows for key in ("median_ms", "p99_ms") if key in row}
+    measured = {str(row[key]) for row in rows for key in ("median_ms", "p50_ms", "p99_ms") if key in row}
     settings = {str(row["interval"]).removesuffix("ms") for row in rows if "interval" in row}
     figures = set(re.findall(r"([\d.]+) ms", quoted)) - settings
     assert figures
     assert figures <= measured
+
+
+def test_the_speed_of_the_api_that_it_quotes_is_what_was_measured() -> None:
+    rows = json.loads((RESULTS / "api.json").read_text())["rows"]
+    measured = {(row["route"], row["cache"]): row for row in rows if row["connections"] == 32}
+    quoted = README.split("<!-- api -->", 1)[1].split("<!-- /api -->", 1)[0]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in quoted.strip().splitlines()[2:]
+    ]
+    assert len(lines) >= 4
+    for route, rate, ratio, median, p99, cached in lines:
+        row = measured["hello" if "hello" in route else route, "off"]
+        assert [rate, ratio] == [str(row["requests_per_second"]), str(row["ratio_to_hello"])]
+        assert [median, p99] == [f"{row['p50_ms']} ms", f"{row['p99_ms']} ms"]
+        if cached:
+            assert cached == f"{measured[route, 'on']['ratio_to_hello']} of hello"
+    highest = max(
+        row["rss_highest_mb"] for row in rows if "rss_highest_mb" in row and row["route"] != "hello"
+    )
+    assert f"{highest} MB at the highest" in README
