@@ -260,7 +260,7 @@ def _hold_against_the_fixtures(found: Mapping[str, Mapping[str, Told]]) -> None:
             assert {row["id"] for row in body["data"]} == {row["id"] for row in rows[table]}
         assert list(found[state][f"{BASE}/status"][2]["context"].values()) == counts
     assert set(found[EMPTY][f"{BASE}/status"][2]["context"].values()) == {0}
-    for path in (f"{BASE}/stations", f"{BASE}/catchments"):
+    for path in (f"{BASE}/stations", f"{BASE}/catchments", f"{BASE}/stations/2346"):
         status, _, body = found[EMPTY][path]
         assert (status, body["error"]["code"]) == (503, "CONTEXT_EMPTY")
     for path in (f"{BASE}/alerts", f"{BASE}/threshold-audits"):

@@ -109,6 +109,14 @@ def unavailable(code: Code, message: str) -> ApiError:
     return ApiError(503, code, message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
+def context_empty() -> ApiError:
+    """503: what everything rests on is gone, and no answer about a part of it would be true."""
+    return unavailable(
+        Code.CONTEXT_EMPTY,
+        "The database holds no station or no catchment at all. An operator has to seed or restore it.",
+    )
+
+
 def envelope(
     status: int,
     code: Code,

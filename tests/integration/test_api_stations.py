@@ -263,7 +263,15 @@ def test_a_catchment_is_listed_with_its_stations_counted(client: Client) -> None
     assert catchment.stations_count == 7
 
 
-@pytest.mark.parametrize("path", ["/stations", "/catchments"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/stations",
+        "/catchments",
+        "/stations/2346",
+        "/stations/2346/measurements?from=2026-04-20T00:00:00Z&to=2026-04-20T01:00:00Z",
+    ],
+)
 def test_an_empty_context_is_an_error_and_says_when_to_ask_again(database: str, path: str) -> None:
     with serving(database) as client:
         answer = client.get(path)

@@ -33,6 +33,7 @@ from alpimonitor_api.queries.building import (
     or_empty_list,
     utc,
 )
+from alpimonitor_api.queries.context import there_is_a_context
 from alpimonitor_api.tables import (
     Direction,
     alert,
@@ -232,6 +233,15 @@ def is_the_wanted_station() -> ColumnElement[bool]:
         station.c.ofev_code == bindparam("ofev_code", type_=Text),
     )
 
+
+UNKNOWN_STATION = compiled(
+    select(literal_column("1")).where(
+        there_is_a_context(), ~exists().select_from(station).where(is_the_wanted_station())
+    )
+)
+"""station_id or None, ofev_code -> a row where there is a context and this station is not in it.
+
+In one look: a station that was not found may have come back by now, with the rest of an emptied context."""
 
 ONE_STATION = _one_station()
 """offline_before, station_id or None, ofev_code -> the whole answer, or no row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
-from alpimonitor_api.errors import Code, unavailable
+from alpimonitor_api.errors import context_empty
 from alpimonitor_api.queries.building import Statement
 from alpimonitor_api.routes.answers import json_answer
 from alpimonitor_api.services import services
@@ -16,8 +16,5 @@ async def context_list(request: Request, statement: Statement) -> Response:
     service = services(request)
     row = await service.lanes.answers.row(statement, {}, within=service.settings.database_timeout_seconds)
     if not row:
-        raise unavailable(
-            Code.CONTEXT_EMPTY,
-            "The database holds no station or no catchment at all. An operator has to seed or restore it.",
-        )
+        raise context_empty()
     return json_answer(b'{"data": ' + row[0] + b"}")

@@ -12,9 +12,9 @@ from pydantic import BeforeValidator
 from alpimonitor_api.errors import invalid
 from alpimonitor_api.queries.measurements import HISTORY, MAX_POINTS, Aggregate
 from alpimonitor_api.ranges import chosen_aggregate, range_problem, too_many_points
-from alpimonitor_api.routes.answers import BASE, UNAVAILABLE, error_answers, json_answer
+from alpimonitor_api.routes.answers import BASE, CONTEXT_EMPTY, error_answers, json_answer
 from alpimonitor_api.routes.known_parameters import KnownParameters
-from alpimonitor_api.routes.stations import StationKey, no_such_station, station_parameters
+from alpimonitor_api.routes.stations import StationKey, station_parameters, why_not_found
 from alpimonitor_api.services import HISTORY_TIMEOUT_SECONDS, services
 from alpimonitor_api.shapes import History
 from alpimonitor_api.tables import Parameter
@@ -32,7 +32,7 @@ router = APIRouter(prefix=BASE, route_class=KnownParameters)
         {
             400: f"A parameter is not understood, or there would be more than {MAX_POINTS} points.",
             404: "No such station.",
-            503: UNAVAILABLE,
+            503: CONTEXT_EMPTY,
         }
     ),
 )
@@ -69,13 +69,14 @@ async def measurements(
     problem = range_problem(begin, end, wanted)
     if problem is not None:
         raise invalid(problem)
-    row = await services(request).lanes.history.row(
+    service = services(request)
+    row = await service.lanes.history.row(
         HISTORY[wanted],
         {**station_parameters(station), "from_time": begin, "to_time": end, "parameter": parameter},
         within=HISTORY_TIMEOUT_SECONDS,
     )
     if not row:
-        raise no_such_station(station)
+        raise await why_not_found(service, station)
     identifier, points, series = row
     if int(points) > MAX_POINTS:
         raise invalid(too_many_points(wanted))

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from alpimonitor_api.errors import Code, not_found, unavailable
-from alpimonitor_api.queries.stations import OFFLINE_AFTER, ONE_STATION, STATION_LIST
-from alpimonitor_api.routes.answers import BASE, CONTEXT_EMPTY, UNAVAILABLE, error_answers, json_answer
+from alpimonitor_api.errors import context_empty, not_found
+from alpimonitor_api.queries.stations import OFFLINE_AFTER, ONE_STATION, STATION_LIST, UNKNOWN_STATION
+from alpimonitor_api.routes.answers import BASE, CONTEXT_EMPTY, error_answers, json_answer
 from alpimonitor_api.routes.known_parameters import KnownParameters
-from alpimonitor_api.services import services
+from alpimonitor_api.services import Services, services
 from alpimonitor_api.shapes import OneStation, StationList
 
 StationKey = Annotated[
@@ -54,16 +54,14 @@ async def stations(
     if row and row[0]:
         return json_answer(b'{"data": ' + row[0] + b"}")
     if catchment_id is None and is_active is None:
-        raise unavailable(
-            Code.CONTEXT_EMPTY, "The database holds no station at all. An operator has to seed or restore it."
-        )
+        raise context_empty()
     return json_answer(b'{"data": []}')
 
 
 @router.get(
     "/stations/{station}",
     response_model=OneStation,
-    responses=error_answers({404: "No such station.", 503: UNAVAILABLE}),
+    responses=error_answers({404: "No such station.", 503: CONTEXT_EMPTY}),
 )
 async def one_station(request: Request, station: StationKey) -> Response:
     """One station with its catchment, sensors, thresholds, glaciers and withdrawals."""
@@ -74,7 +72,7 @@ async def one_station(request: Request, station: StationKey) -> Response:
         within=service.settings.database_timeout_seconds,
     )
     if not row:
-        raise no_such_station(station)
+        raise await why_not_found(service, station)
     return json_answer(row[0])
 
 
@@ -86,6 +84,14 @@ def station_parameters(key: str) -> dict[str, object]:
         identifier = None
     # PostgreSQL's text holds no NUL, so no code contains one.
     return {"station_id": identifier, "ofev_code": None if "\x00" in key else key}
+
+
+async def why_not_found(service: Services, key: str) -> Exception:
+    """What to say of a station that was not found: of an emptied context not even that there is none."""
+    unknown = await service.lanes.answers.row(
+        UNKNOWN_STATION, station_parameters(key), within=service.settings.database_timeout_seconds
+    )
+    return no_such_station(key) if unknown else context_empty()
 
 
 def no_such_station(key: str) -> Exception:

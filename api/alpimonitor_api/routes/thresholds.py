@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect
 
 from alpimonitor_api.auth import ANSWERS, Principal, Scope, bearer_of
 from alpimonitor_api.database import DatabaseUnavailable, Reason, Transaction
-from alpimonitor_api.errors import Problem, conflict, invalid, not_found
+from alpimonitor_api.errors import Problem, conflict, context_empty, invalid, not_found
 from alpimonitor_api.ids import threshold_id
+from alpimonitor_api.queries.stations import UNKNOWN_STATION
 from alpimonitor_api.queries.thresholds import (
     AUDIT,
     BOUNDS,
@@ -26,7 +27,7 @@ from alpimonitor_api.queries.thresholds import (
 )
 from alpimonitor_api.routes.answers import (
     BASE,
-    UNAVAILABLE,
+    CONTEXT_EMPTY,
     error_answers,
     json_answer,
 )
@@ -51,7 +52,7 @@ ERRORS = error_answers(
         404: "No such station, or it has no sensor of this parameter.",
         409: "A seed or a heal is changing the context.",
         413: "The body is too large.",
-        503: UNAVAILABLE,
+        503: CONTEXT_EMPTY,
     }
 )
 
@@ -103,7 +104,8 @@ class Tuning:
             STATION_AND_SENSOR, {**station_parameters(self.station), "parameter": self.parameter}
         )
         if not found:
-            raise no_such_station(self.station)
+            unknown = await transaction.row(UNKNOWN_STATION, station_parameters(self.station))
+            raise no_such_station(self.station) if unknown else context_empty()
         identifier, code, has_sensor = found
         if has_sensor != b"t":
             raise not_found(
