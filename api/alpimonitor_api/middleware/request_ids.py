@@ -21,7 +21,7 @@ class RequestIds:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._bits = Random().getrandbits  # noqa: S311
+        self._bits = Random().getrandbits  # noqa: S311 - a name, no secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
