@@ -43,7 +43,7 @@ def ingestion(
 
 def rows(url: str, statement: str) -> list[dict[str, Any]]:
     with psycopg.connect(url, row_factory=dict_row) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement.encode()).fetchall()
 
 
 def runs(url: str) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def measurements(url: str) -> dict[tuple[str, str], tuple[datetime, float]]:
 
 def execute(url: str, statement: str) -> None:
     with psycopg.connect(url) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
+        connection.execute(statement.encode())
 
 
 def payload_with(code: str, *, at: datetime = NOW, **values: str) -> bytes:

@@ -33,7 +33,7 @@ def holding(url: str, *statements: str) -> Iterator[None]:
     """Somebody else's transaction that has executed these and does not end."""
     with psycopg.connect(url) as connection:
         for statement in statements:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement.encode())
         yield
         connection.rollback()
 
